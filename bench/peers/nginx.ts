@@ -1,0 +1,66 @@
+/**
+ * nginx with split_clients: the user's share decides between two upstream blocks with kept connections.
+ * Its answers are buffered and its request bodies streamed, as the other proxies do.
+ */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { commandVersion, missingCommand } from '../command.ts'
+import type { Peer } from '../peers.ts'
+
+export const nginx: Peer = {
+  name: 'nginx',
+  missing: () => missingCommand('nginx', 'nginx'),
+  version: () => commandVersion('nginx', '-v', /nginx\/(\S+)/),
+  launch({ dir, port, upstream, connections }) {
+    const server = (address: number): string =>
+      `server 127.0.0.1:${address}; keepalive 128; keepalive_requests 1000000000; keepalive_timeout 1h;`
+    const body = `
+  split_clients $http_x_user_id $version { 90% blue; * green; }
+  upstream blue { ${server(upstream.blue)} }
+  upstream green { ${server(upstream.green)} }
+  keepalive_timeout 1h;
+  keepalive_requests 1000000000;
+  client_max_body_size 0;
+
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass http://$version;
+      proxy_http_version 1.1;
+      proxy_request_buffering off;
+      proxy_set_header Connection "";
+      proxy_set_header Host $http_host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $http_host;
+      proxy_set_header X-Request-ID $request_id;
+      add_header x-served-version $version;
+    }
+  }
+`
+    writeFileSync(join(dir, 'nginx.conf'), nginxConfig(dir, connections, body))
+    return {
+      argv: ['nginx', '-p', dir, '-c', 'nginx.conf', '-e', 'stderr'],
+      ready: `http://127.0.0.1:${port}/small`,
+    }
+  },
+}
+
+/** An nginx configuration of one worker that writes nowhere but below `home`; `http` is the content of its http block. */
+export function nginxConfig(home: string, connections: number, http: string): string {
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    name => `  ${name}_temp_path ${home}/${name}_temp;`,
+  )
+  // Workers of a root master change to another user by default, which could not write below `home`.
+  return `${process.getuid?.() === 0 ? 'user root;\n' : ''}daemon off;
+worker_processes 1;
+pid ${home}/nginx.pid;
+error_log stderr warn;
+events { worker_connections ${connections * 2}; }
+http {
+  access_log off;
+${temporary.join('\n')}
+${http}}
+`
+}

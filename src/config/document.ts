@@ -1,0 +1,328 @@
+// The text of a config as values with positions: YAML (JSON is a part of it) is parsed, aliases are
+// followed and environment references replaced, each problem reported where it stands.
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parse,
+  parseDocument,
+  type Scalar,
+  visit,
+  type YAMLError,
+  type YAMLMap,
+} from 'yaml'
+import { type Env, substitute } from './env.ts'
+import { type Locator, type Path, type ProblemCode, Problems, pointerOf, shorten } from './problems.ts'
+
+/** More than any config needs; a file beyond it is a mistake or an attack. */
+export const MAX_TEXT = 32 * 1024 * 1024
+const MAX_DEPTH = 64
+/** Values that may be read through aliases, so that nested ones cannot multiply without end. */
+const MAX_ALIASED = 100_000
+
+/** JSON values, as parsed. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+/** A scalar that the environment is part of. */
+type Substitution = { written: string; whole: boolean }
+
+/** The parsed text. */
+export class Source implements Locator {
+  /** Values with environment references replaced. */
+  value: Json = null
+  /** Values as written: `${VAR}` stays, so no secret of the environment is in here. */
+  written: Json = null
+  readonly problems: Problems
+  /** Pointers of scalars that could not be read; what they would have been is not known. */
+  readonly unreadable = new Set<string>()
+  readonly #env: Env
+  readonly #lines = new LineCounter()
+  readonly #document: Document
+  readonly #targets = new Map<Alias, Node | null>()
+  readonly #open = new Set<Node>()
+  readonly #substitutions = new Map<string, Substitution>()
+  #aliased = 0
+
+  /** Reads the text; what is wrong with it is in `problems`. With a syntax error `value` stays null. */
+  constructor(text: string, env: Env) {
+    this.#env = env
+    this.problems = new Problems(this)
+    // Own check for duplicate keys: the library compares each key with all others, 28 s for 20,000 keys.
+    const options = {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      stringKeys: true,
+      uniqueKeys: false,
+      resolveKnownTags: false,
+      logLevel: 'silent',
+    } as const
+    // A byte order mark would move every column of the first line.
+    this.#document = parseDocument(text.startsWith('\ufeff') ? text.slice(1) : text, options)
+    if (this.#reportSyntax()) return
+    this.#resolveAliases()
+    const { value, written } = this.#read(this.#document.contents as Node | null, [], false)
+    this.value = value
+    this.written = written
+  }
+
+  locate(path: Path, at: 'key' | 'value'): { line: number; column: number } {
+    let node = this.#document.contents as Node | null
+    let key: Node | null = null
+    for (const step of path) {
+      const target = this.#target(node)
+      if (isMap(target)) {
+        const pair = pairOf(target, String(step))
+        if (pair === undefined) return this.#position(node, key, 'value')
+        key = pair.key as Node
+        node = pair.value as Node | null
+      } else if (isSeq(target) && typeof step === 'number' && isNode(target.items[step])) {
+        key = null
+        node = target.items[step]
+      } else {
+        break
+      }
+    }
+    return this.#position(node, key, at)
+  }
+
+  quote(path: Path): string {
+    const substitution = this.#substitutions.get(pointerOf(path))
+    if (path.at(-1) === 'secret') return '(hidden)'
+    return shorten(JSON.stringify(substitution?.written ?? this.#valueAt(path) ?? null))
+  }
+
+  keys(path: Path): string[] {
+    const value = this.#valueAt(path)
+    return value !== null && typeof value === 'object' && !Array.isArray(value) ? Object.keys(value) : []
+  }
+
+  /** True when the file has a value at the path. */
+  has(path: Path): boolean {
+    return this.#valueAt(path) !== undefined
+  }
+
+  /**
+   * Reads a scalar that is nothing but one `${…}` as YAML reads plain text: `8080` as a number, `true` as a
+   * boolean. True when that made it another value.
+   */
+  readAsPlain(path: Path): boolean {
+    const parent = this.#valueAt(path.slice(0, -1))
+    const step = path.at(-1)
+    if (step === undefined || parent === null || typeof parent !== 'object') return false
+    if (this.#substitutions.get(pointerOf(path))?.whole !== true) return false
+    const holder = parent as Record<string | number, Json>
+    const text = holder[step]
+    if (typeof text !== 'string') return false
+    const plain = plainValue(text)
+    if (plain === null) return false
+    holder[step] = plain
+    return true
+  }
+
+  #valueAt(path: Path): Json | undefined {
+    let value: Json | undefined = this.value
+    for (const step of path) {
+      if (value === null || typeof value !== 'object' || !Object.hasOwn(value, step)) return undefined
+      value = (value as Record<string | number, Json>)[step]
+    }
+    return value
+  }
+
+  /** True when the text is no YAML; one problem a line, because one mistake often breaks what follows it too. */
+  #reportSyntax(): boolean {
+    const lines = new Set<number>()
+    const directives = this.#document.directives?.yaml
+    const errors: YAMLError[] = [...this.#document.errors, ...this.#document.warnings]
+    for (const error of errors.toSorted((a, b) => a.pos[0] - b.pos[0])) {
+      const place = this.#place(error.pos[0])
+      if (lines.has(place.line)) continue
+      lines.add(place.line)
+      const [code, message, fix] = describe(error)
+      this.problems.errorAt(place, code, [], message, fix)
+    }
+    if (lines.size === 0 && directives?.explicit === true && directives.version !== '1.2') {
+      this.problems.errorAt(
+        this.#place(0),
+        'CONFIG_YAML',
+        [],
+        `%YAML ${directives.version} is not read`,
+        'Remove the %YAML line; the file is read as YAML 1.2.',
+      )
+      return true
+    }
+    return lines.size > 0
+  }
+
+  /** An alias means the last anchor of its name before it, so one pass in document order finds all. */
+  #resolveAliases(): void {
+    const anchors = new Map<string, Node>()
+    visit(this.#document, {
+      Alias: (_, alias) => {
+        this.#targets.set(alias, anchors.get(alias.source) ?? null)
+      },
+      Node: (_, node) => {
+        if (!isAlias(node) && node.anchor !== undefined) anchors.set(node.anchor, node)
+      },
+    })
+  }
+
+  #target(node: Node | null): Node | null {
+    return isAlias(node) ? (this.#targets.get(node) ?? null) : node
+  }
+
+  #read(node: Node | null, path: Path, isAliased: boolean): { value: Json; written: Json } {
+    const nothing = { value: null, written: null }
+    if (isAliased && ++this.#aliased > MAX_ALIASED) {
+      if (this.#aliased === MAX_ALIASED + 1) {
+        this.problems.error(
+          'CONFIG_LIMIT',
+          path,
+          `aliases stand for more than ${MAX_ALIASED} values`,
+          'Write the values out, or use fewer aliases.',
+        )
+      }
+      return nothing
+    }
+    if (path.length > MAX_DEPTH) {
+      this.problems.error('CONFIG_LIMIT', path, `nested deeper than ${MAX_DEPTH} levels`, 'Remove the nesting.')
+      return nothing
+    }
+    if (isAlias(node)) return this.#readAlias(node, path)
+    if (isScalar(node)) return this.#readScalar(node, path)
+    if (isSeq(node)) {
+      const value: Json[] = []
+      const written: Json[] = []
+      this.#open.add(node)
+      node.items.forEach((item, i) => {
+        const read = this.#read(isNode(item) ? item : null, [...path, i], isAliased)
+        value.push(read.value)
+        written.push(read.written)
+      })
+      this.#open.delete(node)
+      return { value, written }
+    }
+    return isMap(node) ? this.#readMap(node, path, isAliased) : nothing
+  }
+
+  #readMap(node: YAMLMap, path: Path, isAliased: boolean): { value: Json; written: Json } {
+    const value: { [key: string]: Json } = {}
+    const written: { [key: string]: Json } = {}
+    this.#open.add(node)
+    for (const pair of node.items) {
+      const key = keyOf(pair.key)
+      const at = [...path, key]
+      if (key === '__proto__') {
+        const place = this.#position(pair.key as Node, null, 'value')
+        this.problems.errorAt(place, 'CONFIG_UNKNOWN_KEY', at, '"__proto__" is no key of a config', 'Remove it.')
+      } else if (Object.hasOwn(value, key)) {
+        const place = this.#position(pair.key as Node, null, 'value')
+        const first = this.locate(at, 'key').line
+        this.problems.errorAt(
+          place,
+          'CONFIG_DUPLICATE_KEY',
+          at,
+          `the key ${shorten(JSON.stringify(key))} is written twice, first in line ${first}`,
+          'Keep one of them.',
+        )
+      } else {
+        const read = this.#read(pair.value as Node | null, at, isAliased)
+        value[key] = read.value
+        written[key] = read.written
+      }
+    }
+    this.#open.delete(node)
+    return { value, written }
+  }
+
+  #readAlias(alias: Alias, path: Path): { value: Json; written: Json } {
+    const target = this.#targets.get(alias) ?? null
+    if (target === null || this.#open.has(target)) {
+      const what = target === null ? 'no anchor before it' : 'a value that contains it'
+      this.problems.errorAt(
+        this.#place(alias.range?.[0] ?? 0),
+        'CONFIG_ALIAS',
+        path,
+        `the alias *${shorten(alias.source)} refers to ${what}`,
+        target === null ? `Define it first with &${shorten(alias.source)}.` : 'Write the value out.',
+      )
+      this.unreadable.add(pointerOf(path))
+      return { value: null, written: null }
+    }
+    return this.#read(target, path, true)
+  }
+
+  #readScalar(node: Scalar, path: Path): { value: Json; written: Json } {
+    const scalar = node.value
+    if (typeof scalar === 'number' || typeof scalar === 'boolean') return { value: scalar, written: scalar }
+    if (typeof scalar !== 'string') return { value: null, written: null }
+    const result = substitute(scalar, this.#env)
+    if (!result.ok) {
+      this.problems.error('CONFIG_ENV', path, result.message, result.fix)
+      this.unreadable.add(pointerOf(path))
+      return { value: scalar, written: scalar }
+    }
+    if (result.changed) this.#substitutions.set(pointerOf(path), { written: scalar, whole: result.whole })
+    return { value: result.text, written: scalar }
+  }
+
+  /** Where a value stands; a value that is not written stands at its key. */
+  #position(node: Node | null, key: Node | null, at: 'key' | 'value'): { line: number; column: number } {
+    const value = this.#target(node)
+    const isEmpty = value === null || (isScalar(value) && value.source === '' && value.type === 'PLAIN')
+    const chosen = key !== null && (at === 'key' || isEmpty) ? key : value
+    return this.#place(chosen?.range?.[0] ?? 0)
+  }
+
+  #place(offset: number): { line: number; column: number } {
+    const { line, col } = this.#lines.linePos(offset)
+    return { line: Math.max(line, 1), column: Math.max(col, 1) }
+  }
+}
+
+function pairOf(map: YAMLMap, key: string): YAMLMap['items'][number] | undefined {
+  return map.items.find(pair => keyOf(pair.key) === key)
+}
+
+function keyOf(key: unknown): string {
+  return isScalar(key) ? String(key.value) : ''
+}
+
+/** The number or boolean that YAML reads in plain text, null when it reads anything else. */
+function plainValue(text: string): number | boolean | null {
+  if (text === 'true' || text === 'false') return text === 'true'
+  return /^[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)$/.test(text)
+    ? parse(text)
+    : null
+}
+
+/** The library's error as ours: code, message and fix. */
+function describe(error: YAMLError): [ProblemCode, string, string] {
+  switch (error.code) {
+    case 'TAB_AS_INDENT':
+      return ['CONFIG_YAML', 'a tab is used for indentation', 'Indent with spaces.']
+    case 'MULTIPLE_DOCS':
+      return [
+        'CONFIG_YAML',
+        'a second document begins here',
+        'Keep one document; remove the "---" and what follows it.',
+      ]
+    case 'RESOURCE_EXHAUSTION':
+      return ['CONFIG_LIMIT', 'nested too deeply to be read', 'Remove the nesting.']
+    case 'NON_STRING_KEY':
+      return ['CONFIG_YAML', 'a key is a list or a mapping', 'Use plain words as keys.']
+    case 'TAG_RESOLVE_FAILED':
+      return ['CONFIG_YAML', shorten(`the tag is not known: ${error.message}`), 'Remove the tag.']
+    default:
+      return ['CONFIG_YAML', shorten(lowerFirst(error.message.replaceAll(/\s+/g, ' '))), 'Correct the YAML here.']
+  }
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1)
+}

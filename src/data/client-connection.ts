@@ -1,0 +1,431 @@
+// One HTTP/1.1 connection of a client: reads requests in order, hands each to an Exchange, and decides
+// when the connection is kept, closed gently or reset.
+import type { Socket } from 'node:net'
+import { CR, LF } from '../http1/chars.ts'
+import { ChunkedDecoder } from '../http1/chunked.ts'
+import { BODY_CHUNKED, BODY_NONE, type Framing } from '../http1/framing.ts'
+import { HEAD_INCOMPLETE, HEAD_OK, type Refusal } from '../http1/request-head.ts'
+import { MessageWriter } from '../http1/writer.ts'
+import { BAD_REQUESTS, type BadRequest, LISTENER_CELL, ROW, UNROUTED_ROW } from '../observe/cells.ts'
+import type { Timed } from '../upstream/deadlines.ts'
+import { problem } from './answers.ts'
+import { Exchange } from './exchange.ts'
+import { Forwarding } from './forwarding.ts'
+import type { Listener } from './listener.ts'
+import type { Plane } from './plane.ts'
+import type { Tunnel } from './tunnel.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+/** How long what a client still sends is read and dropped, so that it can read our last answer. */
+const LINGER_MS = 2000
+/** After a stop, how long an idle connection is kept for a request that is on its way. */
+const FAREWELL_MS = 1000
+/** A body up to this size is read and dropped to keep the connection; a larger one closes it. */
+const SKIPPED_BODY = 64 * 1024
+/** Bytes of further requests that wait behind the one in progress before reading stops. */
+const PIPELINE_BYTES = 64 * 1024
+/** How often a half-closed client is asked whether it is still there, at first and then. */
+const PROBE_MS = 100
+const SLOW_PROBE_MS = 1000
+const QUICK_PROBES = 5
+
+export class ClientConnection implements Timed {
+  readonly plane: Plane
+  readonly listener: Listener
+  readonly socket: Socket
+  readonly writer: MessageWriter
+  readonly forwarding: Forwarding
+  deadline: number
+  slot = 0
+  /** Minor version of HTTP of the request in progress. */
+  minor = 1
+  /** Another request may follow on this connection. */
+  keepAlive = true
+
+  #exchange: Exchange | null = null
+  #tunnel: Tunnel | null = null
+  /** Bytes read and not understood yet: part of a head, or further requests. */
+  #pending: Buffer | null = null
+  #parsing = false
+  #headBegun = false
+  #bodyDone = true
+  #bodyFraming: Framing = BODY_NONE
+  #bodyLeft = 0
+  #bodyBytes = 0
+  #decoder: ChunkedDecoder | null = null
+  #expectsContinue = false
+  /** Reading stopped because the upstream is slower than the client. */
+  #bodyPaused = false
+  /** Reading stopped because enough requests wait. */
+  #pipelinePaused = false
+  /** Our last answer is out; what still comes is dropped. */
+  #lingering = false
+  #closed = false
+  /** The client sent FIN. */
+  #ended = false
+  #probes = 0
+  #progress = 0
+
+  constructor(plane: Plane, listener: Listener, socket: Socket) {
+    this.plane = plane
+    this.listener = listener
+    this.socket = socket
+    this.writer = new MessageWriter(socket)
+    this.forwarding = new Forwarding(socket.remoteAddress ?? '')
+    this.deadline = plane.now() + listener.settings.headerMs
+    plane.deadlines.add(this)
+    socket.on('data', bytes => this.#onData(bytes))
+    socket.on('drain', () => this.#onDrain())
+    socket.on('end', () => this.#onEnd())
+    // 'close' follows and does the work.
+    socket.on('error', () => {})
+    socket.on('close', () => this.#onClose())
+  }
+
+  /** The Connection line of an answer, '' for none. Decides for good whether the connection is kept. */
+  closing(): string {
+    if (this.plane.stopping || this.listener.closing || this.#ended) this.keepAlive = false
+    if (!this.keepAlive) return 'Connection: close\r\n'
+    return this.minor === 0 ? 'Connection: keep-alive\r\n' : ''
+  }
+
+  /** True when what is left of the request body is little enough to be read and dropped. */
+  get canSkipBody(): boolean {
+    if (this.#bodyDone) return true
+    return this.#bodyFraming !== BODY_CHUNKED && this.#bodyLeft <= SKIPPED_BODY && !this.#expectsContinue
+  }
+
+  /** True when the client takes the answer slower than it comes. */
+  get congested(): boolean {
+    return this.socket.writableLength >= this.socket.writableHighWaterMark
+  }
+
+  /** The answer waits for the client, which has so long to take some of it. */
+  awaitDrain(): void {
+    this.deadline = this.plane.now() + this.listener.settings.bodyMs
+  }
+
+  pauseBody(): void {
+    if (this.#bodyPaused) return
+    this.#bodyPaused = true
+    this.socket.pause()
+    // The client is ready; it is the upstream that is not.
+    if (!this.#bodyDone) this.deadline = NEVER
+  }
+
+  resumeBody(): void {
+    if (!this.#bodyPaused) return
+    this.#bodyPaused = false
+    if (!this.#bodyDone) this.deadline = this.plane.now() + this.listener.settings.bodyMs
+    if (!this.#pipelinePaused) this.socket.resume()
+  }
+
+  /** Breaks the connection so that nobody takes what was sent for a whole answer. */
+  reset(): void {
+    this.#closed = true
+    this.socket.resetAndDestroy()
+  }
+
+  /** The connection is a tunnel from now on. */
+  onTunnel(tunnel: Tunnel): void {
+    this.#tunnel = tunnel
+    this.deadline = NEVER
+    const early = this.#pending
+    this.#pending = null
+    if (early !== null) tunnel.fromClient(early)
+    if (this.#pipelinePaused) {
+      this.#pipelinePaused = false
+      this.socket.resume()
+    }
+  }
+
+  /** Graceful stop: an idle connection gets a moment, a busy one ends with its answer. */
+  stop(now: number): void {
+    if (this.#exchange === null && this.#tunnel === null && !this.#lingering) {
+      this.deadline = Math.min(this.deadline, now + FAREWELL_MS)
+    }
+  }
+
+  /** Ends the connection at once; true when that cut an exchange or a tunnel. */
+  cut(): boolean {
+    const isBusy = this.#exchange !== null || this.#tunnel !== null
+    this.reset()
+    return isBusy
+  }
+
+  onExchangeEnd(exchange: Exchange): void {
+    if (this.#exchange !== exchange) return
+    this.#exchange = null
+    if (this.#closed) return
+    if (!this.keepAlive || !this.canSkipBody) {
+      this.#linger()
+      return
+    }
+    const now = this.plane.recently
+    if (!this.#bodyDone) {
+      this.deadline = now + this.listener.settings.bodyMs
+      this.#resumeReading()
+      return
+    }
+    this.#nextRequest(now)
+  }
+
+  onDeadline(now: number): void {
+    const exchange = this.#exchange
+    if (this.#lingering) {
+      this.socket.destroy()
+    } else if (exchange === null) {
+      if (this.#headBegun)
+        this.#refuse({ status: 408, kind: 'header_timeout', detail: 'The request head took too long.' })
+      else this.socket.destroy()
+    } else if (this.#ended) {
+      this.#probe(exchange, now)
+    } else if (!this.#bodyDone && !this.congested) {
+      this.#countBad('body_timeout')
+      this.deadline = NEVER
+      exchange.refuse(408, 'The request body took too long.')
+    } else {
+      // The client takes nothing of its answer.
+      this.reset()
+    }
+  }
+
+  #onData(bytes: Buffer): void {
+    this.plane.readsInTurn++
+    if (this.#tunnel !== null) {
+      this.#tunnel.fromClient(bytes)
+      return
+    }
+    if (this.#lingering) return
+    if (this.#bodyDone) {
+      if (this.#exchange !== null) this.#queue(bytes)
+      else this.#parse(this.#pending === null ? bytes : Buffer.concat([this.#pending, bytes]))
+      return
+    }
+    const next = this.#readBody(bytes, 0)
+    const exchange = this.#exchange
+    if (exchange !== null) exchange.flushRequest()
+    if (next === bytes.length || this.#lingering) return
+    if (exchange !== null) this.#queue(bytes.subarray(next))
+    else this.#parse(bytes.subarray(next))
+  }
+
+  /** Reads requests from `bytes` until one is in progress or more bytes are needed. */
+  #parse(start: Buffer): void {
+    const { plane } = this
+    let bytes: Buffer | null = start
+    this.#pending = null
+    this.#parsing = true
+    while (bytes !== null) {
+      const at = emptyLines(bytes)
+      if (at > 0) bytes = bytes.subarray(at)
+      // An empty line before a request means nothing (RFC 9112 2.2), not even that a head has begun.
+      if (bytes.length === 0 || (bytes.length === 1 && bytes[0] === CR)) {
+        this.#pending = bytes.length === 0 ? null : bytes
+        break
+      }
+      const snapshot = plane.current()
+      const now = plane.now()
+      const head = plane.requestHead
+      const { settings } = this.listener
+      const result = head.parse(bytes, bytes.length, settings.headerBytes, settings.headers)
+      if (result !== HEAD_OK) {
+        if (result === HEAD_INCOMPLETE) {
+          this.#pending = bytes
+          if (!this.#headBegun) {
+            this.#headBegun = true
+            this.deadline = now + settings.headerMs
+          }
+        } else {
+          this.#refuse(head.refusal)
+        }
+        break
+      }
+      this.#headBegun = false
+      this.deadline = NEVER
+      this.minor = head.minor
+      this.keepAlive = head.keepAlive
+      this.#bodyFraming = head.framing
+      this.#bodyDone = head.framing === BODY_NONE
+      this.#bodyLeft = head.contentLength
+      this.#bodyBytes = 0
+      this.#expectsContinue = head.expectContinue
+      this.#decoder = head.framing === BODY_CHUNKED ? new ChunkedDecoder(settings.headerBytes) : null
+      this.forwarding.identify(head, settings.trusted)
+      const length = head.length
+      const exchange = new Exchange(this, snapshot, head, now)
+      this.#exchange = exchange
+      if (settings.bodyBytes > 0 && this.#bodyLeft > settings.bodyBytes) {
+        this.#countBad('body_size')
+        exchange.refuse(413, 'The request body is larger than the limit.')
+      } else {
+        exchange.start(head)
+      }
+      let next = length
+      if (!this.#bodyDone && !this.#lingering) next = this.#readBody(bytes, length)
+      this.#exchange?.flushRequest()
+      bytes = next < bytes.length ? bytes.subarray(next) : null
+      if (this.#exchange !== null || this.#lingering || this.#closed) {
+        if (bytes !== null) this.#queue(bytes)
+        break
+      }
+    }
+    this.#parsing = false
+  }
+
+  /** Reads request body from bytes[at…]; returns the offset behind what belongs to it. */
+  #readBody(bytes: Buffer, at: number): number {
+    const exchange = this.#exchange
+    let next: number
+    if (this.#bodyFraming === BODY_CHUNKED) {
+      const decoder = this.#decoder!
+      next = decoder.decode(bytes, at, bytes.length)
+      if (decoder.to > decoder.from && this.#withinLimit(decoder.to - decoder.from)) {
+        exchange?.onRequestBody(bytes, decoder.from, decoder.to)
+      }
+      if (decoder.failed) {
+        this.#countBad('chunk')
+        this.keepAlive = false
+        if (exchange !== null) exchange.refuse(400, 'The chunked request body is malformed.')
+        else this.#linger()
+        return bytes.length
+      }
+      this.#bodyDone = decoder.done
+    } else {
+      const take = Math.min(this.#bodyLeft, bytes.length - at)
+      next = at + take
+      this.#bodyLeft -= take
+      if (take > 0) exchange?.onRequestBody(bytes, at, next)
+      this.#bodyDone = this.#bodyLeft === 0
+    }
+    if (this.#bodyDone) {
+      this.deadline = NEVER
+      const trailers = this.#decoder === null ? '' : this.#decoder.trailers
+      this.#decoder = null
+      if (this.#exchange !== null) this.#exchange.onRequestEnd(trailers)
+      else if (!this.#lingering) this.deadline = this.plane.now() + this.listener.settings.idleMs
+    } else if (!this.#bodyPaused && !this.#lingering) {
+      this.deadline = this.plane.now() + this.listener.settings.bodyMs
+    }
+    return next
+  }
+
+  /** Counts body bytes against the limit; a chunked body shows its size only as it comes. */
+  #withinLimit(count: number): boolean {
+    const limit = this.listener.settings.bodyBytes
+    this.#bodyBytes += count
+    if (limit === 0 || this.#bodyBytes <= limit) return true
+    this.#countBad('body_size')
+    this.#exchange?.refuse(413, 'The request body is larger than the limit.')
+    return false
+  }
+
+  #queue(bytes: Buffer): void {
+    this.#pending = this.#pending === null ? bytes : Buffer.concat([this.#pending, bytes])
+    if (this.#pending.length > PIPELINE_BYTES && !this.#pipelinePaused) {
+      this.#pipelinePaused = true
+      this.socket.pause()
+    }
+  }
+
+  #resumeReading(): void {
+    if (!this.#pipelinePaused && !this.#bodyPaused) return
+    this.#pipelinePaused = false
+    this.#bodyPaused = false
+    this.socket.resume()
+  }
+
+  /** The last request is over: reads the next one, from what waits or from the socket. */
+  #nextRequest(now: number): void {
+    this.deadline = now + (this.plane.stopping ? FAREWELL_MS : this.listener.settings.idleMs)
+    if (this.#parsing) return
+    this.#resumeReading()
+    const pending = this.#pending
+    if (pending !== null) this.#parse(pending)
+  }
+
+  /** Answers a request that never became an exchange, and closes. */
+  #refuse(why: Refusal): void {
+    this.#countBad(why.kind as BadRequest)
+    this.keepAlive = false
+    this.plane.countCode(UNROUTED_ROW * ROW, why.status)
+    const lines = this.closing() + this.plane.dateLine
+    this.writer.begin(problem(why.status, 'http_request_error', why.detail, lines, false), BODY_NONE)
+    this.writer.flush()
+    this.#linger()
+  }
+
+  /** Closes gently: our FIN goes out behind the last answer, and what the client still sends is dropped. */
+  #linger(): void {
+    if (this.#lingering || this.#closed) return
+    this.#lingering = true
+    this.#pending = null
+    this.deadline = this.plane.recently + LINGER_MS
+    this.socket.end()
+    this.#pipelinePaused = false
+    this.#bodyPaused = false
+    this.socket.resume()
+  }
+
+  #onDrain(): void {
+    if (this.#bodyDone && !this.#lingering && this.#exchange !== null && !this.#ended) this.deadline = NEVER
+    this.#exchange?.onClientDrain()
+    this.#tunnel?.clientDrained()
+  }
+
+  #onEnd(): void {
+    this.#ended = true
+    this.keepAlive = false
+    const exchange = this.#exchange
+    if (this.#tunnel !== null) {
+      this.#tunnel.clientEnded()
+    } else if (exchange === null) {
+      if (this.#headBegun) this.#countBad('truncated')
+      this.socket.end()
+      this.#lingering = true
+      this.deadline = this.plane.now() + LINGER_MS
+    } else if (!this.#bodyDone) {
+      this.#countBad('truncated')
+      exchange.refuse(400, 'The request body ended before its announced end.')
+    } else {
+      // Half-closed, or gone: both look the same until something is written.
+      this.#probes = 0
+      this.#progress = exchange.bytesOut
+      this.deadline = this.plane.now() + PROBE_MS
+    }
+  }
+
+  /**
+   * Finds out whether a client that sent FIN still listens. A vanished one answers what we write with a
+   * reset, so something harmless is written: 100 Continue before the answer, a leading zero of the next
+   * chunk's size within it. Where nothing harmless exists, no progress means it is gone.
+   */
+  #probe(exchange: Exchange, now: number): void {
+    this.deadline = now + (this.#probes < QUICK_PROBES ? PROBE_MS : SLOW_PROBE_MS)
+    const isMoving = exchange.bytesOut !== this.#progress
+    this.#progress = exchange.bytesOut
+    this.#probes++
+    if (isMoving) return
+    if (!exchange.answered && this.minor === 1) this.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
+    else if (exchange.answered && exchange.chunkedOut && this.#probes <= QUICK_PROBES) this.socket.write('0', 'latin1')
+    else if (exchange.answered) this.reset()
+  }
+
+  #countBad(kind: BadRequest): void {
+    this.plane.cells[this.listener.settings.cells + LISTENER_CELL.bad + BAD_REQUESTS.indexOf(kind)]! += 1
+  }
+
+  #onClose(): void {
+    this.#closed = true
+    this.plane.deadlines.remove(this)
+    this.listener.forget(this)
+    this.#exchange?.abandon()
+  }
+}
+
+/** Offset behind the empty lines that `bytes` begins with. */
+function emptyLines(bytes: Buffer): number {
+  let at = 0
+  while (at + 1 < bytes.length && bytes[at] === CR && bytes[at + 1] === LF) at += 2
+  return at
+}

@@ -1,0 +1,515 @@
+// One request with its response: routed, given a version and an endpoint, streamed both ways, counted.
+// `#finish` runs exactly once on every path, whatever ended the exchange.
+
+import { FIELD } from '../http1/fields.ts'
+import { BODY_CHUNKED, BODY_CLOSE, BODY_NONE, type Framing } from '../http1/framing.ts'
+import type { RequestHead } from '../http1/request-head.ts'
+import type { ResponseHead } from '../http1/response-head.ts'
+import {
+  DURATION_BOUNDS,
+  OVERHEAD_BOUNDS,
+  observe,
+  REASONS,
+  ROUTE_CELL,
+  ROW,
+  UNROUTED_ROW,
+  UPSTREAM_ERRORS,
+  type UpstreamError,
+  VERSION_CELL,
+} from '../observe/cells.ts'
+import type { Route, Snapshot, Version } from '../snapshot/types.ts'
+import type { ResponseSink, UpstreamConnection } from '../upstream/connection.ts'
+import type { Timed } from '../upstream/deadlines.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
+import { ERROR_DETAIL, problem, statusOfError } from './answers.ts'
+import type { ClientConnection } from './client-connection.ts'
+import { answerAsLastHop } from './last-hop.ts'
+import { composeRequest } from './request-out.ts'
+import { clientFraming, composeInformational, composeResponse, composeUpgrade } from './response-out.ts'
+import { Tunnel } from './tunnel.ts'
+
+const NEVER = Number.POSITIVE_INFINITY
+const REQUEST_ID = /^[\x21-\x7e]{1,200}$/
+/** Body bytes that are kept for a retry: no more than came with the head. */
+const KEPT_BODY = 64 * 1024
+
+/** What the access log says of a request; kept only while it is on. */
+type Logged = { host: string; path: string; clientIp: string; requestId: string }
+
+export class Exchange implements ResponseSink, Timed {
+  readonly client: ClientConnection
+  readonly snapshot: Snapshot
+  readonly method: string
+  readonly startedAt: number
+  /** When it must have a connection, or be over. It is swept only once it has one: most exchanges never do. */
+  deadline = NEVER
+  slot = -1
+  wantsUpgrade = false
+  /** The final response head went to the client. */
+  answered = false
+  tunnel: Tunnel | null = null
+
+  #route: Route | null = null
+  /** Where the counters of this route and version begin. */
+  #cells = UNROUTED_ROW * ROW
+  #version: Version | null = null
+  #endpoint: Endpoint | null = null
+  #connection: UpstreamConnection | null = null
+  /** The request head up to where the endpoint's Host line belongs; '' when it needs none. */
+  #headStart = ''
+  #head = ''
+  #framing: Framing = BODY_NONE
+  #needsHost = false
+  #idempotent = false
+  #attempts = 0
+  #retries = 0
+  /** Body that came before there was a connection, or that may have to be sent again. */
+  #kept: Buffer[] | null = null
+  #keptBytes = 0
+  #requestDone = false
+  #trailers = ''
+  #reason = -1
+  #cookie: string | null = null
+  #framingOut: Framing = BODY_NONE
+  #paused = false
+  #totalAt = NEVER
+  #sentAt = 0
+  #headAt = 0
+  /** When the answer's head was written, where the body went on after that; 0 otherwise. */
+  #writtenAt = 0
+  #status = 0
+  #bytesIn = 0
+  #bytesOut = 0
+  #error: UpstreamError | null = null
+  #finished = false
+  #logged: Logged | null = null
+
+  constructor(client: ClientConnection, snapshot: Snapshot, head: RequestHead, now: number) {
+    this.client = client
+    this.snapshot = snapshot
+    this.method = head.method
+    this.startedAt = now
+    snapshot.users++
+  }
+
+  /** Routes the request and sets it on its way. May finish the exchange at once. */
+  start(head: RequestHead): void {
+    const { plane } = this.client
+    this.#framing = head.framing
+    this.#requestDone = head.framing === BODY_NONE
+    const requestId = this.#requestId(head)
+    if (this.snapshot.accessLog.mode !== 'off') {
+      this.#logged = {
+        host: head.authority,
+        path: head.path,
+        clientIp: head.clientIp,
+        requestId: requestId === '' ? head.header('x-request-id')! : requestId,
+      }
+    }
+    if (head.maxForwards === 0) {
+      this.client.keepAlive &&= this.client.canSkipBody
+      this.#answer(200, answerAsLastHop(head, this.client.closing() + plane.dateLine))
+      return
+    }
+    const route = this.snapshot.router.match(head)
+    if (route === null) {
+      this.#fail(404, 'destination_not_found', 'No route takes this request.')
+      return
+    }
+    const { service } = route
+    const selection = plane.selection
+    service.selector.select(head, selection)
+    const version = service.versions[selection.version]!
+    this.#route = route
+    this.#cells = route.cells[selection.version]!
+    this.#version = version
+    this.#reason = selection.reason
+    this.#cookie = selection.setCookie
+    plane.cells[version.cells + VERSION_CELL.selections + selection.reason]! += 1
+    plane.cells[version.cells + VERSION_CELL.inFlight]! += 1
+
+    // h2c changes how the whole connection is framed, so it ends here (RFC 9113 3.1 dropped it).
+    const upgrade = head.upgrade !== '' && head.upgrade.toLowerCase() !== 'h2c' ? head.upgrade : ''
+    this.wantsUpgrade = upgrade !== ''
+    const text = composeRequest(head, route, version, this.client.forwarding, requestId, upgrade)
+    this.#headStart = text.start
+    this.#head = text.rest
+    this.#needsHost = text.needsHost
+    this.#idempotent = isIdempotent(head.method)
+    this.#attempts = service.attempts
+    if (service.totalMs > 0) {
+      this.#totalAt = this.startedAt + service.totalMs
+      this.#setDeadline(this.#totalAt)
+    }
+    service.retries.earn()
+    this.#dispatch(this.startedAt, true)
+  }
+
+  /** Request body bytes, without framing; they do not change afterwards. */
+  onRequestBody(bytes: Buffer, from: number, to: number): void {
+    if (this.#finished) return
+    this.#bytesIn += to - from
+    const connection = this.#connection
+    const isFirst = this.#keptBytes === 0 && this.#kept === null && this.#bytesIn === to - from
+    if (connection === null || (isFirst && to - from <= KEPT_BODY && this.#idempotent)) {
+      ;(this.#kept ??= []).push(bytes.subarray(from, to))
+      this.#keptBytes += to - from
+    } else {
+      this.#kept = null
+    }
+    if (connection === null) {
+      // Nobody takes the body yet, so the client has to wait with the rest of it.
+      this.client.pauseBody()
+      return
+    }
+    connection.writer.body(bytes, from, to)
+    if (connection.congested) this.client.pauseBody()
+  }
+
+  onRequestEnd(trailers: string): void {
+    this.#requestDone = true
+    this.#trailers = trailers
+    if (this.#connection !== null && !this.#finished) this.#connection.end(trailers)
+  }
+
+  /** The client's event is over: what it produced leaves in one write. */
+  flushRequest(): void {
+    if (this.#connection === null) return
+    this.#connection.writer.flush()
+    if (this.#sentAt === 0) this.#sentAt = this.client.plane.now()
+  }
+
+  /** The client's body is not what it announced. Answers where that is still possible. */
+  refuse(status: number, detail: string): void {
+    if (this.#finished) return
+    if (this.answered) {
+      this.client.reset()
+      this.#finish()
+      return
+    }
+    this.client.keepAlive = false
+    this.#fail(status, 'http_request_error', detail)
+  }
+
+  /** The client went away. */
+  abandon(): void {
+    if (this.tunnel !== null) this.#closeTunnel()
+    else this.#finish()
+  }
+
+  onDeadline(now: number): void {
+    if (now >= this.#totalAt) this.#upstreamFailed('http_response_timeout')
+    else this.#noConnection('connection_limit_reached')
+  }
+
+  onClientDrain(): void {
+    if (this.tunnel !== null) this.tunnel.clientDrained()
+    else if (this.#paused) {
+      this.#paused = false
+      this.#connection?.resume()
+    }
+  }
+
+  /** Bytes of the answer so far: whether a half-closed client still makes progress. */
+  get bytesOut(): number {
+    return this.#bytesOut
+  }
+
+  get chunkedOut(): boolean {
+    return this.#framingOut === BODY_CHUNKED
+  }
+
+  // ── what the upstream connection tells ──
+
+  onConnection(connection: UpstreamConnection): void {
+    if (this.#finished) {
+      connection.destroy()
+      return
+    }
+    this.deadline = this.#totalAt
+    this.#send(connection, this.client.plane.now())
+    this.flushRequest()
+    this.client.resumeBody()
+  }
+
+  onNoConnection(error: UpstreamError): void {
+    this.#noConnection(error)
+  }
+
+  onInformational(head: ResponseHead): void {
+    // An HTTP/1.0 client would take it for the answer (RFC 9110 15.2).
+    if (this.client.minor === 0) return
+    this.client.writer.begin(composeInformational(head), BODY_NONE)
+    this.client.writer.flush()
+  }
+
+  onResponse(head: ResponseHead): void {
+    const { client } = this
+    const { plane } = client
+    this.#headAt = plane.now()
+    this.#kept = null
+    this.#status = head.status
+    observe(
+      plane.cells,
+      this.#version!.cells + VERSION_CELL.firstByte,
+      DURATION_BOUNDS,
+      (this.#headAt - this.#sentAt) / 1000,
+    )
+    this.#framingOut = clientFraming(head.framing, client.minor)
+    if (this.#framingOut === BODY_CLOSE) client.keepAlive = false
+    // An upstream that refuses or closes before it has read the body will not read the rest (RFC 9112 9.3).
+    if (!this.#requestDone && (head.status >= 400 || !head.keepAlive)) client.keepAlive = false
+    client.writer.begin(
+      composeResponse(head, this.#version!, this.#framingOut, client.closing(), plane.dateLine, this.#cookie),
+      this.#framingOut,
+    )
+    this.answered = true
+  }
+
+  onResponseBody(bytes: Buffer, from: number, to: number): void {
+    const { client } = this
+    this.#bytesOut += to - from
+    client.writer.bodyInPlace(bytes, from, to)
+    if (client.socket.writableLength > 0) this.#connection!.giveMemory()
+    if (client.congested && !this.#paused) {
+      this.#paused = true
+      this.#connection!.pause()
+      client.awaitDrain()
+    }
+  }
+
+  onReadEnd(): void {
+    this.client.writer.flush()
+    if (this.#writtenAt === 0 && this.#headAt !== 0) this.#writtenAt = this.client.plane.now()
+  }
+
+  onResponseEnd(trailers: string): void {
+    this.#connection = null
+    this.client.writer.end(trailers)
+    this.#finish()
+  }
+
+  onUpgrade(head: ResponseHead, connection: UpstreamConnection): void {
+    const { client } = this
+    const version = this.#version!
+    this.#headAt = client.plane.now()
+    this.#status = 101
+    this.answered = true
+    client.writer.begin(composeUpgrade(head, version, this.#cookie), BODY_NONE)
+    client.writer.flush()
+    this.tunnel = new Tunnel(client.plane, client.socket, connection, version.cells, this.#route!.service.tunnelMs)
+    this.#account()
+    client.onTunnel(this.tunnel)
+  }
+
+  onTunnelData(bytes: Buffer, from: number, to: number): void {
+    this.tunnel?.fromUpstream(bytes, from, to)
+  }
+
+  onTunnelEnd(): void {
+    this.tunnel?.upstreamEnded()
+  }
+
+  onRequestDrain(): void {
+    if (this.tunnel !== null) this.tunnel.upstreamDrained()
+    else this.client.resumeBody()
+  }
+
+  onUpstreamError(error: UpstreamError, reusedUnanswered: boolean): void {
+    this.#connection = null
+    if (this.tunnel !== null) {
+      this.#closeTunnel()
+      return
+    }
+    const whole = this.#framing === BODY_NONE || (this.#requestDone && this.#kept !== null)
+    if (reusedUnanswered && this.#idempotent && whole && this.#mayRetry()) {
+      this.#countError(error)
+      this.#dispatch(this.client.plane.now(), false)
+      return
+    }
+    this.#upstreamFailed(error)
+  }
+
+  // ── on the way ──
+
+  /** Picks an endpoint and asks it for a connection; `mayReuse` allows a kept one. */
+  #dispatch(now: number, mayReuse: boolean): void {
+    const endpoint = this.#version!.balancer.pick(this.#endpoint)
+    if (this.#endpoint !== null) this.#endpoint.inFlight--
+    this.#endpoint = endpoint
+    endpoint.inFlight++
+    const connection = mayReuse ? endpoint.pool.take(this.#idempotent && this.#requestDone, now) : null
+    if (connection !== null) {
+      this.#send(connection, now)
+      return
+    }
+    switch (endpoint.pool.request(this, now)) {
+      case 'connecting':
+        return
+      case 'waiting':
+        this.#setDeadline(Math.min(this.#totalAt, now + endpoint.pool.settings.connectMs))
+        return
+      case 'full':
+        this.#noConnection('connection_limit_reached')
+    }
+  }
+
+  #send(connection: UpstreamConnection, now: number): void {
+    this.#connection = connection
+    const head = this.#needsHost ? this.#headStart + this.#endpoint!.hostLine + this.#head : this.#head
+    connection.send(this, head, this.#framing, now)
+    if (this.#kept !== null) for (const piece of this.#kept) connection.writer.body(piece, 0, piece.length)
+    if (this.#requestDone && this.#framing !== BODY_NONE) connection.end(this.#trailers)
+  }
+
+  #setDeadline(at: number): void {
+    this.deadline = at
+    if (this.slot === -1) this.client.plane.deadlines.add(this)
+  }
+
+  #mayRetry(): boolean {
+    if (this.#attempts === 0 || !this.#route!.service.retries.spend()) return false
+    this.#attempts--
+    this.#retries++
+    const { plane } = this.client
+    plane.cells[this.#version!.cells + VERSION_CELL.retries]! += 1
+    return true
+  }
+
+  /** Nothing was sent, so any request may be tried again, elsewhere where there is an elsewhere. */
+  #noConnection(error: UpstreamError): void {
+    if (this.#finished) return
+    this.#endpoint?.pool.cancel(this)
+    this.deadline = this.#totalAt
+    const canTryElsewhere = error !== 'connection_limit_reached' || this.#version!.endpoints.length > 1
+    if (canTryElsewhere && this.#mayRetry()) {
+      this.#countError(error)
+      this.#dispatch(this.client.plane.now(), false)
+      return
+    }
+    this.#upstreamFailed(error)
+  }
+
+  #upstreamFailed(error: UpstreamError): void {
+    if (this.#finished) return
+    this.#countError(error)
+    this.#error = error
+    if (!this.answered || this.client.writer.retract()) {
+      this.#fail(statusOfError(error), error, ERROR_DETAIL[error])
+      return
+    }
+    // The head is out: only a broken connection tells the client that the body is not whole.
+    this.client.reset()
+    this.#finish()
+  }
+
+  #countError(error: UpstreamError): void {
+    const { plane } = this.client
+    plane.cells[this.#version!.cells + VERSION_CELL.errors + UPSTREAM_ERRORS.indexOf(error)]! += 1
+  }
+
+  #fail(status: number, error: string, detail: string): void {
+    const { client } = this
+    client.keepAlive &&= client.canSkipBody
+    const lines = client.closing() + (this.#version?.versionLine ?? '') + client.plane.dateLine
+    this.#answer(status, problem(status, error, detail, lines, this.method === 'HEAD'))
+  }
+
+  /** Sends a whole answer of ours. */
+  #answer(status: number, text: string): void {
+    this.#status = status
+    this.answered = true
+    this.client.writer.begin(text, BODY_NONE)
+    this.client.writer.flush()
+    this.#finish()
+  }
+
+  #requestId(head: RequestHead): string {
+    if ((head.seen & (1 << FIELD.requestId)) === 0) return this.client.plane.requestId()
+    return REQUEST_ID.test(head.header('x-request-id')!) ? '' : this.client.plane.requestId()
+  }
+
+  #closeTunnel(): void {
+    if (this.tunnel?.close() === true) this.client.plane.leave(this.snapshot)
+  }
+
+  /** Ends the exchange: counts it, lets the upstream go, tells the client connection. */
+  #finish(): void {
+    if (this.#finished) return
+    const connection = this.#connection
+    this.#connection = null
+    if (connection !== null) connection.destroy()
+    else this.#endpoint?.pool.cancel(this)
+    this.#account()
+    this.client.plane.leave(this.snapshot)
+    this.client.onExchangeEnd(this)
+  }
+
+  #account(): void {
+    this.#finished = true
+    const { plane } = this.client
+    if (this.slot !== -1) plane.deadlines.remove(this)
+    const { cells } = plane
+    const now = plane.now()
+    const version = this.#version
+    observe(cells, this.#cells + ROUTE_CELL.duration, DURATION_BOUNDS, (now - this.startedAt) / 1000)
+    plane.countCode(this.#cells, this.#status)
+    if (version !== null) {
+      const at = version.cells
+      cells[at + VERSION_CELL.inFlight]! -= 1
+      cells[at + VERSION_CELL.bytesIn]! += this.#bytesIn
+      cells[at + VERSION_CELL.bytesOut]! += this.#bytesOut
+      if (this.#headAt !== 0) {
+        // Our own share: head in to head out, and back. An answer in one piece is written by now.
+        const back = this.#writtenAt === 0 ? now : this.#writtenAt
+        const ours = this.#sentAt - this.startedAt + back - this.#headAt
+        observe(cells, at + VERSION_CELL.overhead, OVERHEAD_BOUNDS, ours / 1000)
+      }
+      this.#endpoint!.inFlight--
+    }
+    if (this.#logged !== null) this.#log(this.#logged, now)
+  }
+
+  #log(logged: Logged, now: number): void {
+    const { accessLog } = this.client.plane
+    if (!accessLog.wants(this.snapshot.accessLog, this.#status, this.#error !== null)) return
+    accessLog.log({
+      reqId: logged.requestId,
+      clientIp: logged.clientIp,
+      method: this.method,
+      host: logged.host,
+      path: logged.path,
+      status: this.#status,
+      route: this.#route?.name,
+      service: this.#route?.service.name,
+      version: this.#version?.name,
+      reason: REASONS[this.#reason],
+      endpoint: this.#endpoint?.url,
+      durationMs: round(now - this.startedAt),
+      upstreamMs: this.#headAt === 0 ? undefined : round(this.#headAt - this.#sentAt),
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#bytesOut,
+      retries: this.#retries,
+      error: this.#error ?? undefined,
+    })
+  }
+}
+
+function isIdempotent(method: string): boolean {
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+    case 'PUT':
+    case 'DELETE':
+    case 'OPTIONS':
+    case 'TRACE':
+      return true
+    default:
+      return false
+  }
+}
+
+/** Milliseconds with microseconds. */
+function round(ms: number): number {
+  return Math.round(ms * 1000) / 1000
+}

@@ -1,0 +1,136 @@
+// What all connections of one data-plane worker share: the snapshot in force, the reused parsers, the
+// clock, the deadlines and the counters.
+import { randomBytes } from 'node:crypto'
+import { RequestHead } from '../http1/request-head.ts'
+import { ResponseHead } from '../http1/response-head.ts'
+import { countCode, ROW } from '../observe/cells.ts'
+import { Selection } from '../route/select.ts'
+import { type FromWorker, REVISION_CELL } from '../snapshot/protocol.ts'
+import type { Snapshot } from '../snapshot/types.ts'
+import type { UpstreamContext } from '../upstream/connection.ts'
+import { Deadlines } from '../upstream/deadlines.ts'
+import { AccessLogger } from './access-log.ts'
+
+export class Plane implements UpstreamContext {
+  readonly requestHead = new RequestHead()
+  readonly responseHead = new ResponseHead()
+  readonly selection = new Selection()
+  readonly deadlines = new Deadlines()
+  readonly accessLog: AccessLogger
+  cells: Float64Array
+  turn = 0
+  readsInTurn = 0
+  recently = 0
+  /** `Date:` line of the current second. */
+  dateLine = ''
+  /** No further request is taken; answers announce the end of their connection. */
+  stopping = false
+  #turnMarked = false
+  #snapshot: Snapshot | null = null
+  readonly #shared: Int32Array
+  readonly #prepared = new Map<number, Snapshot>()
+  readonly #post: (message: FromWorker) => void
+  readonly #onSwitch: (to: Snapshot) => void
+  readonly #onUnused: (snapshot: Snapshot) => void
+  readonly #idPrefix = randomBytes(8).toString('hex')
+  #ids = 0
+  #second = 0
+
+  /** `onSwitch` is told which snapshot came into force, `onUnused` which earlier one nothing uses any more. */
+  constructor(
+    shared: Int32Array,
+    cells: Float64Array,
+    post: (message: FromWorker) => void,
+    onSwitch: (to: Snapshot) => void,
+    onUnused: (snapshot: Snapshot) => void,
+  ) {
+    this.#shared = shared
+    this.cells = cells
+    this.#post = post
+    this.#onSwitch = onSwitch
+    this.#onUnused = onUnused
+    this.accessLog = new AccessLogger(lines => post({ type: 'access', lines }))
+    this.tick()
+  }
+
+  /** `performance.now()`, remembered in `recently`. */
+  now(): number {
+    this.recently = performance.now()
+    return this.recently
+  }
+
+  /** Called by the sweep: keeps the slow clocks. */
+  tick(): void {
+    this.now()
+    const second = Math.floor(Date.now() / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.dateLine = `Date: ${new Date(second * 1000).toUTCString()}\r\n`
+    }
+    this.accessLog.flush()
+  }
+
+  markTurn(): void {
+    if (this.#turnMarked) return
+    this.#turnMarked = true
+    setImmediate(this.#nextTurn)
+  }
+
+  readonly #nextTurn = (): void => {
+    this.#turnMarked = false
+    this.turn++
+    this.readsInTurn = 0
+  }
+
+  /** Makes a snapshot ready to come into force; the very first one serves at once. */
+  prepare(snapshot: Snapshot): void {
+    this.#prepared.set(snapshot.revision, snapshot)
+    if (this.#snapshot === null) this.#switchTo(snapshot)
+  }
+
+  /** Takes a prepared snapshot back. */
+  withdraw(revision: number): Snapshot | undefined {
+    const snapshot = this.#prepared.get(revision)
+    this.#prepared.delete(revision)
+    return snapshot
+  }
+
+  /** The snapshot in force, by the number that all workers share. No listener is open before there is one. */
+  current(): Snapshot {
+    const revision = Atomics.load(this.#shared, REVISION_CELL)
+    const snapshot = this.#snapshot!
+    if (snapshot.revision === revision) return snapshot
+    const next = this.#prepared.get(revision)
+    if (next === undefined) return snapshot
+    return this.#switchTo(next)
+  }
+
+  /** An id for a request that brought none: unique among all workers and replicas. */
+  requestId(): string {
+    return this.#idPrefix + (this.#ids++).toString(36)
+  }
+
+  /** Counts a status in the route row that begins at cell `at`. */
+  countCode(at: number, code: number): void {
+    if (!countCode(this.cells, at, code)) this.#post({ type: 'code', row: at / ROW, code })
+  }
+
+  /** An exchange or a tunnel no longer uses this snapshot. */
+  leave(snapshot: Snapshot): void {
+    snapshot.users--
+    if (snapshot.users === 0 && snapshot !== this.#snapshot) this.#onUnused(snapshot)
+  }
+
+  warn(message: string, fields: Record<string, unknown>): void {
+    this.#post({ type: 'log', level: 'warn', message, fields })
+  }
+
+  #switchTo(next: Snapshot): Snapshot {
+    const before = this.#snapshot
+    this.#snapshot = next
+    this.#prepared.delete(next.revision)
+    this.#onSwitch(next)
+    if (before !== null && before.users === 0) this.#onUnused(before)
+    return next
+  }
+}

@@ -1,0 +1,78 @@
+// An upgraded connection (WebSocket and others): bytes go both ways untouched, with backpressure and an
+// idle time-out of their own, until either side ends.
+import type { Socket } from 'node:net'
+import { VERSION_CELL } from '../observe/cells.ts'
+import type { UpstreamConnection } from '../upstream/connection.ts'
+import type { Timed } from '../upstream/deadlines.ts'
+import type { Plane } from './plane.ts'
+
+export class Tunnel implements Timed {
+  deadline: number
+  slot = 0
+  readonly #plane: Plane
+  readonly #client: Socket
+  readonly #upstream: UpstreamConnection
+  /** Offset of the version's counters. */
+  readonly #cells: number
+  readonly #idleMs: number
+  #closed = false
+
+  constructor(plane: Plane, client: Socket, upstream: UpstreamConnection, cells: number, idleMs: number) {
+    this.#plane = plane
+    this.#client = client
+    this.#upstream = upstream
+    this.#cells = cells
+    this.#idleMs = idleMs === 0 ? Number.POSITIVE_INFINITY : idleMs
+    this.deadline = plane.recently + this.#idleMs
+    plane.cells[cells + VERSION_CELL.tunnels]! += 1
+    plane.deadlines.add(this)
+  }
+
+  fromClient(bytes: Buffer): void {
+    this.deadline = this.#plane.recently + this.#idleMs
+    this.#plane.cells[this.#cells + VERSION_CELL.bytesIn]! += bytes.length
+    this.#upstream.socket.write(bytes)
+    if (this.#upstream.congested) this.#client.pause()
+  }
+
+  /** The bytes are borrowed, so they are copied. */
+  fromUpstream(bytes: Buffer, from: number, to: number): void {
+    this.deadline = this.#plane.recently + this.#idleMs
+    this.#plane.cells[this.#cells + VERSION_CELL.bytesOut]! += to - from
+    this.#client.write(Buffer.from(bytes.subarray(from, to)))
+    if (this.#client.writableLength >= this.#client.writableHighWaterMark) this.#upstream.socket.pause()
+  }
+
+  clientDrained(): void {
+    this.#upstream.socket.resume()
+  }
+
+  upstreamDrained(): void {
+    this.#client.resume()
+  }
+
+  /** One side sends no more; what the other still sends is passed on. */
+  clientEnded(): void {
+    this.#upstream.socket.end()
+  }
+
+  upstreamEnded(): void {
+    this.#client.end()
+  }
+
+  onDeadline(): void {
+    // The client connection's end closes the tunnel like any other.
+    this.#client.destroy()
+  }
+
+  /** Ends both sides; true the first time. */
+  close(): boolean {
+    if (this.#closed) return false
+    this.#closed = true
+    this.#plane.deadlines.remove(this)
+    this.#plane.cells[this.#cells + VERSION_CELL.tunnels]! -= 1
+    this.#upstream.destroy()
+    this.#client.destroy()
+    return true
+  }
+}

@@ -1,0 +1,164 @@
+// Entry of a data-plane thread: takes revisions from the control plane in two phases, keeps the
+// listeners of the one in force open, and sweeps the deadlines.
+import { parentPort, workerData } from 'node:worker_threads'
+import { ROW } from '../observe/cells.ts'
+import { compile } from '../snapshot/compile.ts'
+import type { FromWorker, ToWorker, WorkerStart } from '../snapshot/protocol.ts'
+import type { Snapshot } from '../snapshot/types.ts'
+import { SWEEP_INTERVAL } from '../upstream/deadlines.ts'
+import { Endpoints } from '../upstream/endpoint.ts'
+import { Listener } from './listener.ts'
+import { Plane } from './plane.ts'
+
+const start = workerData as WorkerStart
+const port = parentPort!
+const post = (message: FromWorker) => port.postMessage(message)
+
+const plane = new Plane(
+  new Int32Array(start.shared),
+  new Float64Array(start.cells),
+  post,
+  snapshot => onSwitch(snapshot),
+  snapshot => onUnused(snapshot),
+)
+const endpoints = new Endpoints(plane.deadlines, plane)
+/** Open listeners by the address they were configured with. */
+const listeners = new Map<string, Listener>()
+/** Listeners that a removed or moved config left behind; they end with their connections. */
+const leaving = new Set<Listener>()
+/** Listeners that a prepared revision opened and that go again if it is aborted. */
+const opened = new Map<number, string[]>()
+let inForce: Snapshot | null = null
+
+type Prepare = Extract<ToWorker, { type: 'prepare' }>
+
+async function prepare(message: Prepare): Promise<void> {
+  if (message.cells !== null) {
+    const grown = new Float64Array(message.cells)
+    grown.set(plane.cells)
+    plane.cells = grown
+  }
+  for (const row of message.rows.fresh) plane.cells.fill(0, row * ROW, (row + 1) * ROW)
+  const snapshot = compile(message.config, message.revision, message.rows, endpoints, inForce)
+  const fresh: string[] = []
+  opened.set(message.revision, fresh)
+  const ports: Record<string, number> = {}
+  try {
+    for (const settings of snapshot.listeners) {
+      const key = addressKey(settings.name, settings.host, settings.port)
+      let listener = listeners.get(key)
+      if (listener === undefined) {
+        listener = new Listener(plane, settings)
+        await listener.open(settings.port === 0 ? (message.ports[settings.name] ?? 0) : settings.port)
+        listeners.set(key, listener)
+        fresh.push(key)
+      }
+      ports[settings.name] = listener.port
+    }
+  } catch (error) {
+    abort(message.revision)
+    release(snapshot)
+    throw error
+  }
+  plane.prepare(snapshot)
+  post({ type: 'prepared', revision: message.revision, ports })
+}
+
+function abort(revision: number): void {
+  const snapshot = plane.withdraw(revision)
+  if (snapshot !== undefined) release(snapshot)
+  for (const key of opened.get(revision) ?? []) {
+    listeners.get(key)?.close(plane.now())
+    listeners.delete(key)
+  }
+  opened.delete(revision)
+}
+
+/** Lets go of the endpoints that a snapshot held. */
+function release(snapshot: Snapshot): void {
+  for (const service of snapshot.services) {
+    for (const version of service.versions) {
+      for (const endpoint of version.endpoints) endpoints.release(service.name, version.name, endpoint.url)
+    }
+  }
+}
+
+function onSwitch(snapshot: Snapshot): void {
+  inForce = snapshot
+  opened.delete(snapshot.revision)
+  const wanted = new Set<string>()
+  for (const settings of snapshot.listeners) {
+    const key = addressKey(settings.name, settings.host, settings.port)
+    wanted.add(key)
+    listeners.get(key)?.update(settings)
+  }
+  for (const [key, listener] of listeners) {
+    if (wanted.has(key)) continue
+    listeners.delete(key)
+    leaving.add(listener)
+    listener.close(plane.recently)
+  }
+  // Pools follow the revision in force, also while older exchanges still use them.
+  for (const service of snapshot.services) {
+    for (const version of service.versions) {
+      for (const endpoint of version.endpoints) endpoint.pool.settings = service.pool
+    }
+  }
+}
+
+function onUnused(snapshot: Snapshot): void {
+  release(snapshot)
+  post({ type: 'released', revision: snapshot.revision })
+}
+
+function addressKey(name: string, host: string, port: number): string {
+  // Any free port is a new one for each listener, so there its name tells which it is.
+  return port === 0 ? JSON.stringify([name, host]) : JSON.stringify([host, port])
+}
+
+function stop(deadlineMs: number): void {
+  plane.stopping = true
+  const now = plane.now()
+  const all = [...listeners.values(), ...leaving]
+  for (const listener of listeners.values()) listener.close(now)
+  const finish = (forced: number) => {
+    clearInterval(wait)
+    plane.accessLog.flush()
+    post({ type: 'stopped', forced })
+  }
+  const wait = setInterval(() => {
+    if (all.every(listener => listener.connections.size === 0)) {
+      finish(0)
+    } else if (performance.now() - now >= deadlineMs) {
+      let forced = 0
+      for (const listener of all) forced += listener.cut()
+      finish(forced)
+    }
+  }, 20)
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'prepare':
+      prepare(message).catch((error: Error) => {
+        post({ type: 'refused', revision: message.revision, message: error.message })
+      })
+      break
+    case 'commit':
+      // Switches now, even when no request comes to notice.
+      plane.current()
+      break
+    case 'abort':
+      abort(message.revision)
+      break
+    case 'stop':
+      stop(message.deadlineMs)
+      break
+  }
+})
+
+setInterval(() => {
+  plane.tick()
+  plane.deadlines.sweep(plane.recently)
+  for (const listener of leaving) if (listener.connections.size === 0) leaving.delete(listener)
+}, SWEEP_INTERVAL)

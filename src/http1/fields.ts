@@ -1,0 +1,215 @@
+// The field section of an HTTP/1 head: where each field line lies in the bytes, and which of the
+// fields a proxy must understand it is. A FieldBlock is reused for every message of a worker.
+import { COLON, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from './chars.ts'
+
+/** Fields the proxy itself reads, writes or removes; every other field is `other` and passes untouched. */
+export const FIELD = {
+  other: 0,
+  host: 1,
+  connection: 2,
+  contentLength: 3,
+  transferEncoding: 4,
+  keepAlive: 5,
+  proxyConnection: 6,
+  te: 7,
+  upgrade: 8,
+  expect: 9,
+  maxForwards: 10,
+  forwardedFor: 11,
+  forwardedProto: 12,
+  forwardedHost: 13,
+  forwarded: 14,
+  realIp: 15,
+  requestId: 16,
+  date: 17,
+  trailer: 18,
+} as const
+
+const NAMES: readonly string[] = [
+  '',
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'upgrade',
+  'expect',
+  'max-forwards',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'forwarded',
+  'x-real-ip',
+  'x-request-id',
+  'date',
+  'trailer',
+]
+/** What `parse` answers instead of an offset. */
+export const INCOMPLETE = -1
+export const BAD_NAME = -2
+export const BAD_VALUE = -3
+export const TOO_MANY = -4
+
+const SLOTS = 2048
+const ID_OF_HASH = buildHashTable()
+
+/** The most fields a head may have whatever the configured limit says. */
+export const MAX_FIELDS = 1000
+
+export class FieldBlock {
+  count = 0
+  /** Offsets from the `base` that `parse` was given; a line is [nameStart, lineEnd). */
+  readonly nameStart = new Int32Array(MAX_FIELDS)
+  readonly nameEnd = new Int32Array(MAX_FIELDS)
+  readonly valueStart = new Int32Array(MAX_FIELDS)
+  readonly valueEnd = new Int32Array(MAX_FIELDS)
+  readonly lineEnd = new Int32Array(MAX_FIELDS)
+  readonly id = new Uint8Array(MAX_FIELDS)
+
+  /**
+   * Reads field lines from `at` up to and with the empty line; what is recorded counts from `base`, where the
+   * text of the head begins. Returns the offset behind the empty line, INCOMPLETE
+   * when the bytes end before, or why they are refused. Lines end in CRLF and nothing else: a bare CR or
+   * LF, obs-fold and white space before the colon are refused (RFC 9112 2.2, 5.1, 5.2).
+   */
+  parse(bytes: Uint8Array, at: number, end: number, max: number, base: number): number {
+    let i = at
+    let n = 0
+    for (;;) {
+      if (i >= end) return INCOMPLETE
+      if (bytes[i] === CR) {
+        if (i + 1 >= end) return INCOMPLETE
+        if (bytes[i + 1] !== LF) return BAD_NAME
+        this.count = n
+        return i + 2
+      }
+      const start = i
+      let hash = 0
+      let lower = 0
+      while (i < end && (lower = TOKEN[bytes[i]!]!) !== 0) {
+        hash = (Math.imul(hash, 31) + lower) | 0
+        i++
+      }
+      if (i >= end) return INCOMPLETE
+      if (bytes[i] !== COLON || i === start) return BAD_NAME
+      if (n >= max) return TOO_MANY
+      const nameEnd = i
+      i++
+      while (i < end && (bytes[i] === SP || bytes[i] === HTAB)) i++
+      const valueStart = i
+      while (i < end && FIELD_VALUE[bytes[i]!] === 1) i++
+      if (i >= end) return INCOMPLETE
+      if (bytes[i] !== CR) return BAD_VALUE
+      if (i + 1 >= end) return INCOMPLETE
+      if (bytes[i + 1] !== LF) return BAD_VALUE
+      let valueEnd = i
+      while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) valueEnd--
+      i += 2
+      this.nameStart[n] = start - base
+      this.nameEnd[n] = nameEnd - base
+      this.valueStart[n] = valueStart - base
+      this.valueEnd[n] = valueEnd - base
+      this.lineEnd[n] = i - base
+      this.id[n] = identify(bytes, start, nameEnd, hash)
+      n++
+    }
+  }
+
+  /** True when field `k` has this lower-case name. `text` is the latin1 of the parsed bytes. */
+  isNamed(text: string, k: number, name: string): boolean {
+    const start = this.nameStart[k]!
+    if (this.nameEnd[k]! - start !== name.length) return false
+    for (let i = 0; i < name.length; i++) {
+      if (TOKEN[text.charCodeAt(start + i)] !== name.charCodeAt(i)) return false
+    }
+    return true
+  }
+
+  /** True when field `k` has one of these lower-case names. */
+  isAnyOf(text: string, k: number, names: readonly string[]): boolean {
+    for (let i = 0; i < names.length; i++) if (this.isNamed(text, k, names[i]!)) return true
+    return false
+  }
+
+  /** Value of field `k`. */
+  value(text: string, k: number): string {
+    return text.slice(this.valueStart[k]!, this.valueEnd[k]!)
+  }
+
+  /** Value of the field with this lower-case name, several lines joined by `separator`; null when absent. */
+  find(text: string, name: string, separator: string): string | null {
+    let found: string | null = null
+    for (let k = 0; k < this.count; k++) {
+      if (!this.isNamed(text, k, name)) continue
+      const value = this.value(text, k)
+      found = found === null ? value : found + separator + value
+    }
+    return found
+  }
+
+  /**
+   * The text from `from` to the end of the last field line without the lines to drop: those whose id is
+   * in `dropped` (bits), and those named in `nominated` (Connection options) or `removed` (configured).
+   * Lines that stay are copied as runs, so a head with nothing to drop is one slice. `seen` has the bits
+   * of all ids that occur.
+   */
+  copy(
+    text: string,
+    from: number,
+    seen: number,
+    dropped: number,
+    nominated: readonly string[] | null,
+    removed: readonly string[] | null,
+  ): string {
+    const last = this.count - 1
+    const end = last < 0 ? from : this.lineEnd[last]!
+    if ((seen & dropped) === 0 && nominated === null && removed === null) return text.slice(from, end)
+    let out = ''
+    let run = from
+    for (let k = 0; k <= last; k++) {
+      if (
+        ((dropped >>> this.id[k]!) & 1) === 0 &&
+        (nominated === null || !this.isAnyOf(text, k, nominated)) &&
+        (removed === null || !this.isAnyOf(text, k, removed))
+      )
+        continue
+      if (run < this.nameStart[k]!) out += text.slice(run, this.nameStart[k]!)
+      run = this.lineEnd[k]!
+    }
+    return run < end ? out + text.slice(run, end) : out
+  }
+}
+
+/** The bits of these field ids. Bit 0 stands for no field, so `other` is never dropped by id. */
+export function fieldBits(...ids: number[]): number {
+  let bits = 0
+  for (const id of ids) bits |= 1 << id
+  return bits
+}
+
+function slotOf(hash: number): number {
+  return (hash ^ (hash >>> 11) ^ (hash >>> 21)) & (SLOTS - 1)
+}
+
+function buildHashTable(): Uint8Array {
+  const table = new Uint8Array(SLOTS)
+  for (let id = 1; id < NAMES.length; id++) {
+    let hash = 0
+    for (let i = 0; i < NAMES[id]!.length; i++) hash = (Math.imul(hash, 31) + NAMES[id]!.charCodeAt(i)) | 0
+    const slot = slotOf(hash)
+    if (table[slot] !== 0) throw new Error(`field names ${NAMES[id]} and ${NAMES[table[slot]!]} share a hash slot`)
+    table[slot] = id
+  }
+  return table
+}
+
+function identify(bytes: Uint8Array, start: number, end: number, hash: number): number {
+  const id = ID_OF_HASH[slotOf(hash)]!
+  if (id === 0) return 0
+  const name = NAMES[id]!
+  if (end - start !== name.length) return 0
+  for (let i = 0; i < name.length; i++) if (TOKEN[bytes[start + i]!] !== name.charCodeAt(i)) return 0
+  return id
+}

@@ -1,0 +1,53 @@
+// How the length of a message body is told (RFC 9112 6), shared by requests and responses.
+
+export const BODY_NONE = 0
+export const BODY_LENGTH = 1
+export const BODY_CHUNKED = 2
+/** Responses only: the body ends where the connection ends. */
+export const BODY_CLOSE = 3
+export type Framing = 0 | 1 | 2 | 3
+
+const CODING = /^[!#$%&'*+\-.^_`|~0-9a-z]+(?:\s*;.*)?$/
+
+/** Value of a Content-Length field (1*DIGIT, RFC 9110 8.6), or -1 when it is not one or too large to be exact. */
+export function parseContentLength(text: string, start: number, end: number): number {
+  // 15 digits always fit a double exactly.
+  if (start === end || end - start > 15) return -1
+  let value = 0
+  for (let i = start; i < end; i++) {
+    const digit = text.charCodeAt(i) - 48
+    if (digit < 0 || digit > 9) return -1
+    value = value * 10 + digit
+  }
+  return value
+}
+
+/**
+ * What a Transfer-Encoding value asks for: exactly `chunked`; well-formed with a coding before chunked that
+ * nobody here decodes; or nonsense, which includes a final coding other than chunked (RFC 9112 6.1).
+ */
+export function parseTransferEncoding(value: string): 'chunked' | 'unknown' | 'invalid' {
+  const lower = value.toLowerCase()
+  if (lower === 'chunked') return 'chunked'
+  const codings = lower.split(',').map(coding => coding.trim())
+  if (codings.indexOf('chunked') !== codings.length - 1) return 'invalid'
+  return codings.every(coding => CODING.test(coding)) ? 'unknown' : 'invalid'
+}
+
+/** The members of a comma-separated value, in lower case and without white space (RFC 9110 5.6.1). */
+export function listMembers(value: string): string[] {
+  const members: string[] = []
+  for (const part of value.split(',')) {
+    const member = part.trim().toLowerCase()
+    if (member !== '') members.push(member)
+  }
+  return members
+}
+
+/**
+ * True for a Connection option that nominates a field to remove (RFC 9110 7.6.1). Host and Content-Length are
+ * for every recipient: whoever nominates them would change what the message means.
+ */
+export function nominates(option: string): boolean {
+  return option !== 'upgrade' && option !== 'host' && option !== 'content-length'
+}

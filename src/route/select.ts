@@ -1,0 +1,206 @@
+// Which version of a service answers a request, and why: override, rule, sticky, hash, weight, in this
+// order. `select` fills a reused Selection and allocates nothing; `explain` answers the same in words.
+import { REASONS, type Reason } from '../observe/cells.ts'
+import type { Condition } from './condition.ts'
+import { Override, type OverrideInput } from './override.ts'
+import type { RequestView } from './request-view.ts'
+import { Split } from './split.ts'
+import { StickyCookie, type StickyInput } from './sticky.ts'
+import { type KeySourceInput, UserKey } from './user-key.ts'
+import { textOf } from './wire-text.ts'
+
+const OVERRIDE = REASONS.indexOf('override')
+const RULE = REASONS.indexOf('rule')
+const STICKY = REASONS.indexOf('sticky')
+const HASH = REASONS.indexOf('hash')
+const WEIGHT = REASONS.indexOf('weight')
+
+/** A rule with its match compiled; it leads to one version, or divides its users by weights. */
+export type RuleInput = {
+  readonly name: string
+  /** Null = every request. */
+  readonly match: Condition | null
+} & (
+  | { readonly version: string; readonly weights?: null }
+  | { readonly version?: null; readonly weights: Readonly<Record<string, number>> }
+)
+
+/** The traffic settings of one service, all defaults resolved. */
+export type SelectorInput = {
+  readonly service: string
+  /** Names in file order; everything here that is an index means this order. */
+  readonly versions: readonly string[]
+  readonly override: OverrideInput | null
+  readonly rules: readonly RuleInput[]
+  readonly split: {
+    readonly weights: Readonly<Record<string, number>>
+    readonly by: readonly KeySourceInput[]
+    readonly salt: string
+  }
+  readonly sticky: StickyInput
+}
+
+/** The outcome of one choice; one object serves all requests of a worker. */
+export class Selection {
+  /** Index of the version. */
+  version = 0
+  /** Index into REASONS. */
+  reason = WEIGHT
+  /** The user key (wire bytes) where the choice had to look for it; null where it had not, or found none. */
+  key: string | null = null
+  /** Name of the rule, where the reason is `rule`. */
+  rule: string | null = null
+  /** Set-Cookie value to send with the answer. */
+  setCookie: string | null = null
+}
+
+/** A choice in words. */
+export type Explanation = {
+  version: string
+  reason: Reason
+  key: string | null
+  /** By version, what the user key scores in the split that applies; null without a key. */
+  scores: Record<string, number> | null
+  rule: string | null
+}
+
+export class Selector {
+  readonly #versions: readonly string[]
+  /** The version that every request gets, -1 when a request can make a difference. */
+  readonly #settled: number
+  readonly #override: Override | null
+  readonly #rules: readonly Rule[] | null
+  readonly #sticky: StickyCookie | null
+  readonly #key: UserKey | null
+  readonly #split: Split
+
+  /** Throws an Error when a rule names an unknown version or all weights of a split are 0. */
+  constructor(input: SelectorInput) {
+    const { versions, split } = input
+    this.#versions = versions
+    this.#override = input.override === null ? null : new Override(input.override, versions)
+    this.#rules = input.rules.length === 0 ? null : input.rules.map(rule => new Rule(rule, versions, split.salt))
+    this.#sticky = input.sticky.mode === 'cookie' ? new StickyCookie(input.sticky, input.service, versions) : null
+    this.#key = split.by.length === 0 ? null : new UserKey(split.by)
+    this.#split = new Split(versions, split.weights, split.salt)
+    const hasChoice =
+      this.#override !== null ||
+      this.#rules !== null ||
+      this.#sticky !== null ||
+      this.#key !== null ||
+      !this.#split.isSettled
+    this.#settled = hasChoice ? -1 : this.#split.peek(null)
+  }
+
+  /** Chooses the version for a request; to be called once per request, since it takes a turn of the round robin. */
+  select(view: RequestView, out: Selection): void {
+    if (this.#settled !== -1) {
+      out.version = this.#settled
+      out.reason = WEIGHT
+      out.key = null
+      out.rule = null
+      out.setCookie = null
+      return
+    }
+    const split = this.#decide(view, out)
+    if (split === null) return
+    out.version = split.choose(out.key)
+    // Pinning a rule's user would keep the version after the rule stopped matching.
+    if (this.#sticky !== null && out.reason !== RULE) out.setCookie = this.#sticky.cookieFor(out.version, view.secure)
+  }
+
+  /** What `select` would choose and why, without taking a turn: where the reason is `weight`, the version next in turn. */
+  explain(view: RequestView): Explanation {
+    const out = new Selection()
+    const split = this.#decide(view, out)
+    if (split !== null) out.version = split.peek(out.key)
+    const key = out.key ?? this.#keyOf(view)
+    const scores = key === null ? null : (split ?? this.#split).scores(key)
+    return {
+      version: this.#versions[out.version]!,
+      reason: REASONS[out.reason]!,
+      key: key === null ? null : textOf(key),
+      scores: scores === null ? null : Object.fromEntries(this.#versions.map((version, i) => [version, scores[i]!])),
+      rule: out.rule,
+    }
+  }
+
+  /**
+   * Goes on with the turns of the previous revision where versions and weights are the same, so that an
+   * unrelated change does not start a cycle anew.
+   */
+  inherit(previous: Selector): void {
+    const isSame = (version: string, i: number) => version === previous.#versions[i]
+    if (this.#versions.length !== previous.#versions.length || !this.#versions.every(isSame)) return
+    this.#split.inherit(previous.#split)
+    for (const rule of this.#rules ?? []) {
+      const before = previous.#rules?.find(candidate => candidate.name === rule.name)
+      if (rule.split !== null && before !== undefined && before.split !== null) rule.split.inherit(before.split)
+    }
+  }
+
+  /** Says whether users pinned to a version still get it (the default) or are assigned anew at their next request. */
+  setTakesPinned(version: number, takes: boolean): void {
+    this.#sticky?.setTakesPinned(version, takes)
+  }
+
+  /** Fills `out` but for what a split has to choose; answers that split, null when the version is already known. */
+  #decide(view: RequestView, out: Selection): Split | null {
+    out.key = null
+    out.rule = null
+    out.setCookie = null
+    if (this.#override !== null) {
+      const version = this.#override.find(view)
+      if (version !== -1) {
+        out.version = version
+        out.reason = OVERRIDE
+        return null
+      }
+    }
+    const rules = this.#rules
+    if (rules !== null) {
+      for (let i = 0; i < rules.length; i++) {
+        const rule = rules[i]!
+        if (rule.match !== null && !rule.match.matches(view)) continue
+        out.reason = RULE
+        out.rule = rule.name
+        out.version = rule.version
+        if (rule.split !== null) out.key = this.#keyOf(view)
+        return rule.split
+      }
+    }
+    if (this.#sticky !== null) {
+      const version = this.#sticky.find(view)
+      if (version !== -1) {
+        out.version = version
+        out.reason = STICKY
+        return null
+      }
+    }
+    out.key = this.#keyOf(view)
+    out.reason = out.key === null ? WEIGHT : HASH
+    return this.#split
+  }
+
+  #keyOf(view: RequestView): string | null {
+    return this.#key === null ? null : this.#key.of(view)
+  }
+}
+
+class Rule {
+  readonly name: string
+  readonly match: Condition | null
+  /** Index of the version it leads to, -1 when it divides its users. */
+  readonly version: number
+  readonly split: Split | null
+
+  constructor(input: RuleInput, versions: readonly string[], salt: string) {
+    this.name = input.name
+    this.match = input.match
+    this.version = input.version == null ? -1 : versions.indexOf(input.version)
+    if (input.version != null && this.version === -1)
+      throw new Error(`rule "${input.name}": no version "${input.version}"`)
+    // The service's salt: a user keeps its place on the scale when a rule starts or stops matching.
+    this.split = input.weights == null ? null : new Split(versions, input.weights, salt)
+  }
+}

@@ -1,0 +1,161 @@
+// compile(config) → Snapshot: text becomes numbers, tables and matchers, once per revision and worker.
+// It is pure but for the endpoints it takes hold of, which live longer than a revision.
+import type { Config, HeaderEditConfig, RouteConfig, ServiceConfig } from '../config/schema.ts'
+import { parseDuration, parseSize } from '../config/units.ts'
+import { ROW } from '../observe/cells.ts'
+import { AddressSet } from '../route/address-set.ts'
+import { compileCondition } from '../route/condition.ts'
+import { Router } from '../route/match.ts'
+import { Selector, type SelectorInput } from '../route/select.ts'
+import { createBalancer } from '../upstream/balance.ts'
+import type { Endpoints } from '../upstream/endpoint.ts'
+import type { PoolSettings } from '../upstream/pool.ts'
+import { RetryBudget } from '../upstream/retry-budget.ts'
+import type { Rows } from './protocol.ts'
+import type { AccessLog, ListenerSettings, Route, Service, Snapshot, Version } from './types.ts'
+
+/**
+ * Compiles a checked config. `rows` says where each series is counted; `before` is the snapshot in force,
+ * whose round robins go on where nothing about them changed. Throws an Error that names what is wrong.
+ */
+export function compile(
+  config: Config,
+  revision: number,
+  rows: Rows,
+  endpoints: Endpoints,
+  before: Snapshot | null,
+): Snapshot {
+  const listeners = config.listeners.map((listener, i): ListenerSettings => {
+    const { host, port } = splitAddress(listener.address)
+    return {
+      name: listener.name,
+      host,
+      port,
+      cells: rows.listeners[i]! * ROW,
+      trusted: listener.trustedProxies.length === 0 ? null : new AddressSet(listener.trustedProxies),
+      headerBytes: parseSize(listener.limits.headerBytes),
+      headers: listener.limits.headers,
+      bodyBytes: parseSize(listener.limits.bodyBytes),
+      connections: listener.limits.connections,
+      headerMs: parseDuration(listener.timeouts.header),
+      idleMs: parseDuration(listener.timeouts.idle),
+      bodyMs: parseDuration(listener.timeouts.body),
+    }
+  })
+  const services = config.services.map((service, i) => {
+    const previous = before?.services.find(candidate => candidate.name === service.name)
+    return compileService(service, rows.versions[i]!, endpoints, previous)
+  })
+  const routes = config.routes.map((route, i) => {
+    const service = services.find(candidate => candidate.name === route.service)
+    if (service === undefined) throw new Error(`route "${route.name}": no service "${route.service}"`)
+    return { ...route.match, path: route.match.path ?? null, target: compileRoute(route, service, rows.routes[i]!) }
+  })
+  return {
+    revision,
+    listeners,
+    router: new Router(routes),
+    services,
+    accessLog: compileAccessLog(config.log.access),
+    users: 0,
+  }
+}
+
+/** Host and port of `127.0.0.1:8080`, `[::1]:8080` or `:8080`. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':')
+  const host = address.slice(0, colon)
+  return { host: host.startsWith('[') ? host.slice(1, -1) : host, port: Number(address.slice(colon + 1)) }
+}
+
+function compileService(
+  service: ServiceConfig,
+  rows: number[],
+  endpoints: Endpoints,
+  previous: Service | undefined,
+): Service {
+  const { traffic, timeouts } = service
+  const pool: PoolSettings = {
+    connections: service.pool.connections,
+    poolIdleMs: parseDuration(service.pool.idle),
+    connectMs: parseDuration(timeouts.connect),
+    firstByteMs: parseDuration(timeouts.firstByte),
+    idleMs: parseDuration(timeouts.idle),
+  }
+  const versionHeader = traffic.versionHeader
+  const versions = service.versions.map((version, i): Version => {
+    const held = version.endpoints.map(({ url }) => endpoints.acquire(service.name, version.name, url, pool))
+    const weights = version.endpoints.map(({ weight }) => weight)
+    const versionLine = versionHeader === null ? '' : `${versionHeader}: ${version.name}\r\n`
+    const request = compileEdit(version.requestHeaders)
+    const response = compileEdit(version.responseHeaders)
+    const removed =
+      versionHeader === null ? response.removed : [...(response.removed ?? []), versionHeader.toLowerCase()]
+    return {
+      name: version.name,
+      cells: rows[i]! * ROW,
+      balancer: createBalancer(service.balance, held, weights),
+      endpoints: held,
+      requestSet: request.set,
+      requestRemoved: request.removed,
+      responseSet: response.set + versionLine,
+      responseRemoved: removed,
+      versionLine,
+    }
+  })
+  const selector = new Selector(selectorInput(service))
+  if (previous !== undefined) selector.inherit(previous.selector)
+  return {
+    name: service.name,
+    versions,
+    selector,
+    pool,
+    totalMs: parseDuration(timeouts.total),
+    tunnelMs: parseDuration(timeouts.tunnel),
+    attempts: service.retries.attempts,
+    retries: new RetryBudget(service.retries.budget),
+  }
+}
+
+function selectorInput(service: ServiceConfig): SelectorInput {
+  const { traffic } = service
+  const { sticky } = traffic
+  return {
+    service: service.name,
+    versions: service.versions.map(version => version.name),
+    override: traffic.override,
+    rules: traffic.rules.map(rule => {
+      const match = compileCondition(rule.match)
+      return rule.version !== undefined
+        ? { name: rule.name, match, version: rule.version }
+        : { name: rule.name, match, weights: rule.weights! }
+    }),
+    split: traffic.split,
+    sticky: sticky.mode === 'none' ? sticky : { ...sticky, ttl: parseDuration(sticky.ttl) },
+  }
+}
+
+function compileRoute(route: RouteConfig, service: Service, rows: number[]): Route {
+  const { host, stripPrefix } = route.rewrite
+  return {
+    name: route.name,
+    service,
+    cells: rows.map(row => row * ROW),
+    stripPrefix: stripPrefix === '/' ? '' : stripPrefix,
+    host: host === 'preserve' || host === 'upstream' ? host : { line: `Host: ${host}\r\n` },
+  }
+}
+
+/** Lines to add, and the names that go: those removed and those set anew. */
+function compileEdit(edit: HeaderEditConfig): { set: string; removed: string[] | null } {
+  const names = Object.keys(edit.set)
+  const removed = [...edit.remove, ...names].map(name => name.toLowerCase())
+  return {
+    set: names.map(name => `${name}: ${Buffer.from(edit.set[name]!, 'utf8').toString('latin1')}\r\n`).join(''),
+    removed: removed.length === 0 ? null : removed,
+  }
+}
+
+function compileAccessLog(access: Config['log']['access']): AccessLog {
+  return typeof access === 'string' ? { mode: access } : { mode: 'sample', share: access.sample }
+}

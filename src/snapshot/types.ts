@@ -1,0 +1,77 @@
+// What the data plane runs: the config compiled into numbers, text and matchers (DESIGN §3).
+// The written config has the same nouns with `Config` behind them (config/schema.ts).
+import type { AddressSet } from '../route/address-set.ts'
+import type { Router } from '../route/match.ts'
+import type { Selector } from '../route/select.ts'
+import type { Balancer } from '../upstream/balance.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
+import type { PoolSettings } from '../upstream/pool.ts'
+import type { RetryBudget } from '../upstream/retry-budget.ts'
+
+/** One revision, ready to serve. Times are milliseconds, sizes bytes, `cells` offsets into the counters. */
+export type Snapshot = {
+  revision: number
+  listeners: ListenerSettings[]
+  router: Router<Route>
+  services: Service[]
+  accessLog: AccessLog
+  /** Exchanges and tunnels that still use it; what it holds is let go when it is retired and this is 0. */
+  users: number
+}
+
+export type AccessLog = { mode: 'off' } | { mode: 'errors' } | { mode: 'all' } | { mode: 'sample'; share: number }
+
+export type ListenerSettings = {
+  name: string
+  host: string
+  port: number
+  cells: number
+  /** Peers whose X-Forwarded-* is believed. */
+  trusted: AddressSet | null
+  headerBytes: number
+  headers: number
+  /** 0 = no limit. */
+  bodyBytes: number
+  /** Open connections in this worker; 0 = no limit. */
+  connections: number
+  headerMs: number
+  idleMs: number
+  bodyMs: number
+}
+
+export type Route = {
+  name: string
+  service: Service
+  /** Counter offset by version index. */
+  cells: number[]
+  /** Prefix taken off the path before it is forwarded; '' for none. */
+  stripPrefix: string
+  /** What Host the upstream sees: the client's, the endpoint's, or this line. */
+  host: 'preserve' | 'upstream' | { line: string }
+}
+
+export type Service = {
+  name: string
+  versions: Version[]
+  selector: Selector
+  pool: PoolSettings
+  /** The whole exchange; 0 = no limit. */
+  totalMs: number
+  tunnelMs: number
+  attempts: number
+  retries: RetryBudget
+}
+
+export type Version = {
+  name: string
+  cells: number
+  balancer: Balancer
+  endpoints: Endpoint[]
+  /** Lines to add, each with CRLF, and lower-case names to remove (those set included); null for none. */
+  requestSet: string
+  requestRemoved: string[] | null
+  responseSet: string
+  responseRemoved: string[] | null
+  /** `x-served-version: blue` line for answers of our own; '' when the header is off. */
+  versionLine: string
+}
