@@ -40,7 +40,7 @@ export function substitute(scalar: string, env: Env): Substituted {
     if (reference === null || reference[2]?.includes('${') === true) {
       return {
         ok: false,
-        message: 'contains "${" that does not begin a ${VAR} or ${VAR:-default}',
+        message: 'a "${" is no complete reference to the environment',
         fix: 'Name the variable with letters, digits and underscores, close it with "}", or write "$${" for a literal "${".',
       }
     }

@@ -229,7 +229,8 @@ const StickySchema = Type.Unsafe<StickyConfig>({
     }),
     secret: text({
       minLength: 1,
-      description: 'Signs the cookie; the same on every replica. Take it from the environment: ${NAME}.',
+      description:
+        'Signs the cookie; the same on every replica. Better a reference to the environment than the text itself.',
     }),
     sameSite: choice(['lax', 'strict', 'none'], { default: 'lax', description: 'SameSite attribute.' }),
     secure: Type.Unsafe<'auto' | boolean>({
@@ -418,7 +419,7 @@ const AccessSchema = Type.Unsafe<'off' | 'errors' | 'all' | { sample: number }>(
     sample: Type.Number({
       minimum: 0,
       maximum: 1,
-      description: 'Share of the requests that are logged; failed ones always are.',
+      description: 'Share of the requests that are logged.',
     }),
   },
   required: ['sample'],
@@ -451,6 +452,7 @@ const ShutdownSchema = object(
 /** The schema of the whole file. */
 export const ConfigSchema = object(
   {
+    $schema: Type.Optional(text({ description: 'The JSON Schema, for editors of JSON files; not read.' })),
     schemaVersion: Type.Unsafe<1>({ type: 'integer', enum: [1], default: 1, description: 'Version of this format.' }),
     listeners: list(ListenerSchema, { minItems: 1, description: 'Where clients connect.' }),
     admin: AdminSchema,
@@ -472,7 +474,8 @@ export const ConfigSchema = object(
   { required: ['listeners', 'services', 'routes'], title: 'turnout', description: 'Config of turnout.' },
 )
 
-export type Config = Static<typeof ConfigSchema>
+/** The whole config. */
+export type Config = Omit<Static<typeof ConfigSchema>, '$schema'>
 export type ListenerConfig = Static<typeof ListenerSchema>
 export type LimitsConfig = Static<typeof LimitsSchema>
 export type ListenerTimeoutsConfig = Static<typeof ListenerTimeoutsSchema>

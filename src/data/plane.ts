@@ -32,7 +32,7 @@ export class Plane implements UpstreamContext {
   readonly #post: (message: FromWorker) => void
   readonly #onSwitch: (to: Snapshot) => void
   readonly #onUnused: (snapshot: Snapshot) => void
-  readonly #idPrefix = randomBytes(8).toString('hex')
+  readonly #idPrefix = randomBytes(8).toString('hex') + '-'
   #ids = 0
   #second = 0
 
@@ -107,7 +107,7 @@ export class Plane implements UpstreamContext {
 
   /** An id for a request that brought none: unique among all workers and replicas. */
   requestId(): string {
-    return this.#idPrefix + (this.#ids++).toString(36)
+    return this.#idPrefix + this.#ids++
   }
 
   /** Counts a status in the route row that begins at cell `at`. */

@@ -60,6 +60,8 @@ export const MAX_FIELDS = 1000
 
 export class FieldBlock {
   count = 0
+  /** Where the empty line begins, from the same base. */
+  end = 0
   /** Offsets from the `base` that `parse` was given; a line is [nameStart, lineEnd). */
   readonly nameStart = new Int32Array(MAX_FIELDS)
   readonly nameEnd = new Int32Array(MAX_FIELDS)
@@ -83,6 +85,7 @@ export class FieldBlock {
         if (i + 1 >= end) return INCOMPLETE
         if (bytes[i + 1] !== LF) return BAD_NAME
         this.count = n
+        this.end = i - base
         return i + 2
       }
       const start = i
@@ -163,12 +166,11 @@ export class FieldBlock {
     nominated: readonly string[] | null,
     removed: readonly string[] | null,
   ): string {
-    const last = this.count - 1
-    const end = last < 0 ? from : this.lineEnd[last]!
+    const end = this.end
     if ((seen & dropped) === 0 && nominated === null && removed === null) return text.slice(from, end)
     let out = ''
     let run = from
-    for (let k = 0; k <= last; k++) {
+    for (let k = 0; k < this.count; k++) {
       if (
         ((dropped >>> this.id[k]!) & 1) === 0 &&
         (nominated === null || !this.isAnyOf(text, k, nominated)) &&

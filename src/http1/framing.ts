@@ -36,6 +36,7 @@ export function parseTransferEncoding(value: string): 'chunked' | 'unknown' | 'i
 
 /** The members of a comma-separated value, in lower case and without white space (RFC 9110 5.6.1). */
 export function listMembers(value: string): string[] {
+  if (!value.includes(',')) return value === '' ? [] : [value.toLowerCase()]
   const members: string[] = []
   for (const part of value.split(',')) {
     const member = part.trim().toLowerCase()

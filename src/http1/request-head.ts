@@ -137,7 +137,7 @@ export class RequestHead {
 
   /** Offset of the first field line in `text`. */
   get fieldsAt(): number {
-    return this.fields.count === 0 ? this.length - 2 : this.fields.nameStart[0]!
+    return this.fields.count === 0 ? this.fields.end : this.fields.nameStart[0]!
   }
 
   header(name: string): string | null {
@@ -218,6 +218,11 @@ export class RequestHead {
           break
         }
         case FIELD.connection:
+          // The one option that says nothing, in the spelling that nearly everybody uses.
+          if (fields.value(text, k) === 'keep-alive') {
+            this.keepAlive = true
+            break
+          }
           for (const option of listMembers(fields.value(text, k))) {
             if (option === 'close') closes = true
             else if (option === 'keep-alive') this.keepAlive = true

@@ -85,7 +85,7 @@ export class ResponseHead {
 
   /** Offset of the first field line in `text`. */
   get fieldsAt(): number {
-    return this.fields.count === 0 ? this.length - 2 : this.fields.nameStart[0]!
+    return this.fields.count === 0 ? this.fields.end : this.fields.nameStart[0]!
   }
 
   /** Junk is told from a short read at the first byte that cannot begin a response. */
@@ -129,6 +129,11 @@ export class ResponseHead {
           chunked = true
           break
         case FIELD.connection:
+          // The one option that says nothing, in the spelling that nearly everybody uses.
+          if (fields.value(text, k) === 'keep-alive') {
+            this.keepAlive = true
+            break
+          }
           for (const option of listMembers(fields.value(text, k))) {
             if (option === 'close') closes = true
             else if (option === 'keep-alive') this.keepAlive = true

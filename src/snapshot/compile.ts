@@ -82,7 +82,9 @@ function compileService(
     firstByteMs: parseDuration(timeouts.firstByte),
     idleMs: parseDuration(timeouts.idle),
   }
-  const versionHeader = traffic.versionHeader
+  const versionHeader = traffic.versionHeader === 'off' ? null : traffic.versionHeader
+  // Before any endpoint is held, because it may throw.
+  const selector = new Selector(selectorInput(service))
   const versions = service.versions.map((version, i): Version => {
     const held = version.endpoints.map(({ url }) => endpoints.acquire(service.name, version.name, url, pool))
     const weights = version.endpoints.map(({ weight }) => weight)
@@ -103,7 +105,6 @@ function compileService(
       versionLine,
     }
   })
-  const selector = new Selector(selectorInput(service))
   if (previous !== undefined) selector.inherit(previous.selector)
   return {
     name: service.name,
@@ -123,7 +124,7 @@ function selectorInput(service: ServiceConfig): SelectorInput {
   return {
     service: service.name,
     versions: service.versions.map(version => version.name),
-    override: traffic.override,
+    override: traffic.override.from.length === 0 ? null : traffic.override,
     rules: traffic.rules.map(rule => {
       const match = compileCondition(rule.match)
       return rule.version !== undefined

@@ -427,7 +427,8 @@ export class UpstreamConnection implements Timed {
   #fail(error: UpstreamError): void {
     const sink = this.sink
     const wasConnecting = this.#state === CONNECTING
-    const reusedUnanswered = this.#served > 0 && !this.#answered && this.#state === AWAITING
+    const reusedUnanswered =
+      error === 'connection_terminated' && this.#served > 0 && !this.#answered && this.#state === AWAITING
     this.sink = null
     this.#retire()
     this.socket.destroy()

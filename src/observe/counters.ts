@@ -1,0 +1,73 @@
+// All workers' counters as one: what the control plane reads is the sum over the regions that the workers
+// write. A worker's region outlives the worker, so its counts stay when it crashed and was replaced.
+import { CODE_SLOTS, LISTENER_CELL, ROUTE_CELL, ROW, VERSION_CELL } from './cells.ts'
+
+/** Bytes of shared memory for `rows` rows. */
+export function bytesOf(rows: number): number {
+  return rows * ROW * Float64Array.BYTES_PER_ELEMENT
+}
+
+export class Counters {
+  /** One region a worker, by worker number. */
+  readonly regions: Float64Array[]
+  /** Codes that found no slot in a row, by row and code. */
+  readonly #overflow = new Map<number, Map<number, number>>()
+
+  constructor(regions: Float64Array[]) {
+    this.regions = regions
+  }
+
+  /** Sum of one cell of a row over all workers. A region that has not grown to the row yet counts nothing. */
+  read(row: number, cell: number): number {
+    const at = row * ROW + cell
+    let sum = 0
+    for (const region of this.regions) if (at < region.length) sum += region[at]!
+    return sum
+  }
+
+  /** Requests by status code of a route row; code 0 is a client that left first. */
+  codes(row: number): Map<number, number> {
+    const counts = new Map<number, number>(this.#overflow.get(row) ?? [])
+    for (const region of this.regions) {
+      const first = row * ROW + ROUTE_CELL.codes
+      if (first >= region.length) continue
+      for (let at = first; at < first + CODE_SLOTS * 2; at += 2) {
+        const stored = region[at]!
+        if (stored === 0) break
+        const code = stored === 1 ? 0 : stored
+        counts.set(code, (counts.get(code) ?? 0) + region[at + 1]!)
+      }
+    }
+    return counts
+  }
+
+  /** Counts a code that a worker had no slot for. */
+  addCode(row: number, code: number): void {
+    const counts = this.#overflow.get(row) ?? new Map<number, number>()
+    this.#overflow.set(row, counts.set(code, (counts.get(code) ?? 0) + 1))
+  }
+
+  /** Drops what a row counted outside its cells; the cells themselves are zeroed by the workers. */
+  forget(row: number): void {
+    this.#overflow.delete(row)
+  }
+
+  /** What is open on a version row: requests in flight and tunnels. */
+  versionInUse(row: number): boolean {
+    return this.read(row, VERSION_CELL.inFlight) !== 0 || this.read(row, VERSION_CELL.tunnels) !== 0
+  }
+
+  listenerInUse(row: number): boolean {
+    return this.read(row, LISTENER_CELL.connections) !== 0
+  }
+
+  /** Sets one worker's gauges to 0. Only for a dead worker: a live one is the only writer of its region. */
+  clearGauges(worker: number, rows: { versions: Iterable<number>; listeners: Iterable<number> }): void {
+    const region = this.regions[worker]!
+    for (const row of rows.versions) {
+      region[row * ROW + VERSION_CELL.inFlight] = 0
+      region[row * ROW + VERSION_CELL.tunnels] = 0
+    }
+    for (const row of rows.listeners) region[row * ROW + LISTENER_CELL.connections] = 0
+  }
+}
