@@ -4,15 +4,13 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { checkSameWork } from './check.ts'
 import { commandVersion, missingCommand } from './command.ts'
 import { describeMachine, machineLine } from './machine.ts'
 import { type Options, parseOptions } from './options.ts'
-import type { Peer } from './peers.ts'
-import { Program, untilReady } from './process.ts'
+import { type Peer, type StartedPeer, startPeer } from './peers.ts'
 import { errorsOf, medianOf, type Round, type Row, type ScenarioResult } from './result.ts'
 import type { Scenario } from './scenarios.ts'
 import { freePorts, runSession, UsageError } from './session.ts'
@@ -23,12 +21,7 @@ import { countErrors, runWrk, writeWrkScript } from './wrk.ts'
 const PROXY_CPU = 0
 const LOAD_CPU = 1
 const CONNECTIONS = 64
-
-interface Started {
-  peer: Peer
-  program: Program
-  port: number
-}
+const PLACE = { cpu: PROXY_CPU, connections: 1024 }
 
 function requireMachine(): void {
   if (Number(process.versions.node.split('.')[0]) < 24) {
@@ -46,16 +39,6 @@ function requireMachine(): void {
   }
 }
 
-async function start(peer: Peer, dir: string, upstream: Upstream): Promise<Started> {
-  const [port, adminPort] = await freePorts(2)
-  const home = join(dir, `${peer.name.replaceAll('/', '-')}-${port}`)
-  mkdirSync(home)
-  const launch = peer.launch({ dir: home, port, adminPort, upstream, connections: 1024 })
-  const program = new Program(peer.name, launch.argv, { cpu: PROXY_CPU, env: launch.env })
-  await untilReady(program, launch.ready)
-  return { peer, program, port }
-}
-
 /** The peers that can run here and do the work asked; the others are named with the reason. */
 async function usablePeers(
   peers: Peer[],
@@ -70,7 +53,7 @@ async function usablePeers(
       console.log(`  ${peer.name}: skipped, ${missing}`)
       continue
     }
-    const { program, port } = await start(peer, dir, upstream)
+    const { program, port } = await startPeer(peer, dir, upstream, PLACE)
     const { found, failures } = await checkSameWork(port)
     await program.stop()
     const note = peer.note === undefined ? '' : ` (${peer.note})`
@@ -85,7 +68,7 @@ async function usablePeers(
 }
 
 async function measure(
-  { program, port }: Started,
+  { program, port }: StartedPeer,
   scenario: Scenario,
   script: string,
   seconds: number,
@@ -109,6 +92,26 @@ async function measure(
   }
 }
 
+/** Compiled proxies have nothing to warm up but their connections. */
+function warmupOf(peer: Peer, options: Options): number {
+  return peer.compiled ? 1 : options.warmup
+}
+
+function takesPart(peer: Peer, scenario: Scenario): boolean {
+  return peer.scenarios === undefined || peer.scenarios.includes(scenario.name)
+}
+
+function estimateSeconds(peers: Peer[], options: Options): number {
+  let seconds = 0
+  for (const scenario of options.scenarios) {
+    for (const peer of peers) {
+      if (takesPart(peer, scenario)) seconds += warmupOf(peer, options) + options.rounds * options.seconds
+    }
+  }
+  // Starting, stopping and what wrk takes beyond its time.
+  return seconds * 1.08
+}
+
 async function runScenario(
   scenario: Scenario,
   peers: Peer[],
@@ -118,9 +121,9 @@ async function runScenario(
 ): Promise<ScenarioResult> {
   const script = writeWrkScript(dir, scenario)
   // Started anew for each scenario, so that memory belongs to it alone.
-  const started: Started[] = []
-  for (const peer of peers) started.push(await start(peer, dir, upstream))
-  for (const one of started) await measure(one, scenario, script, options.warmup)
+  const started: StartedPeer[] = []
+  for (const peer of peers) started.push(await startPeer(peer, dir, upstream, PLACE))
+  for (const one of started) await measure(one, scenario, script, warmupOf(one.peer, options))
 
   const rows: Row[] = peers.map(peer => ({ peer: peer.name, rounds: [], resident: 0, peak: 0 }))
   for (let round = 0; round < options.rounds; round++) {
@@ -166,12 +169,13 @@ await runSession(async dir => {
     ],
   ]
   console.log(`\n${factLines(facts, false)}\n`)
-  const seconds = options.scenarios.length * peers.length * (options.warmup + options.rounds * options.seconds)
-  console.log(`about ${Math.ceil((seconds * 1.06) / 60)} minutes\n`)
+  console.log(`about ${Math.ceil(estimateSeconds(peers, options) / 60)} minutes\n`)
 
   const results: ScenarioResult[] = []
   for (const scenario of options.scenarios) {
-    const result = await runScenario(scenario, peers, options, dir, upstream)
+    const part = peers.filter(peer => takesPart(peer, scenario))
+    if (part.length === 0) continue
+    const result = await runScenario(scenario, part, options, dir, upstream)
     console.log(`\n${terminalTable(result)}`)
     results.push(result)
   }

@@ -9,7 +9,7 @@ import { UsageError } from './session.ts'
 
 export interface Options {
   rounds: number
-  /** Length of one measurement and of one warm-up. */
+  /** Length of one measurement, and of the warm-up before the first: V8 needs some 100,000 requests to settle. */
   seconds: number
   warmup: number
   peers: Peer[]
@@ -19,7 +19,7 @@ export interface Options {
   markdown: boolean
 }
 
-const USAGE = `npm run bench -- [--rounds 5] [--seconds 3] [--warmup 2] [--only ${PEERS[0].name},nginx]
+const USAGE = `npm run bench -- [--rounds 5] [--seconds 2] [--warmup 6] [--only ${PEERS[0].name},nginx]
                  [--scenario ${SCENARIOS.map(scenario => scenario.name).join(',')}] [--json FILE] [--markdown]`
 
 export function parseOptions(argv: string[]): Options {
@@ -28,8 +28,8 @@ export function parseOptions(argv: string[]): Options {
       args: argv,
       options: {
         rounds: { type: 'string', default: '5' },
-        seconds: { type: 'string', default: '3' },
-        warmup: { type: 'string', default: '2' },
+        seconds: { type: 'string', default: '2' },
+        warmup: { type: 'string', default: '6' },
         only: { type: 'string' },
         scenario: { type: 'string' },
         json: { type: 'string' },

@@ -19,8 +19,10 @@ export async function runSession(main: (dir: string) => Promise<number>): Promis
     killPrograms()
     rmSync(dir, { recursive: true, force: true })
   })
+  let interrupted = false
   for (const [signal, code] of [['SIGINT', 130] as const, ['SIGTERM', 143] as const]) {
     process.once(signal, () => {
+      interrupted = true
       process.stderr.write(`\n${signal}: ending the programs this run started\n`)
       void stopPrograms().finally(() => process.exit(code))
     })
@@ -29,10 +31,12 @@ export async function runSession(main: (dir: string) => Promise<number>): Promis
   try {
     code = await main(dir)
   } catch (error) {
+    // What fails because its programs were just ended is no news.
+    if (interrupted) return
     process.stderr.write(`${error instanceof UsageError ? error.message : (error as Error).stack}\n`)
   }
   await stopPrograms()
-  process.exit(code)
+  if (!interrupted) process.exit(code)
 }
 
 /** `count` ports of 127.0.0.1 that are free now, all different. */

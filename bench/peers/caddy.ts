@@ -10,6 +10,7 @@ import type { Peer } from '../peers.ts'
 
 export const caddy: Peer = {
   name: 'caddy',
+  compiled: true,
   note: 'splits 50/50: its hash policy has no weights',
   missing: () => missingCommand('caddy', 'caddy'),
   version: () => commandVersion('caddy', 'version', /v?(\d\S*)/),

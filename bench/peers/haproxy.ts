@@ -6,18 +6,32 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commandVersion, missingCommand } from '../command.ts'
-import type { Peer } from '../peers.ts'
+import type { Launch, Peer, Place } from '../peers.ts'
 
-export const haproxy: Peer = {
-  name: 'haproxy',
+const common = {
+  compiled: true,
   missing: () => missingCommand('haproxy', 'haproxy'),
   version: () => commandVersion('haproxy', '-v', /version (\S+)/),
-  launch({ dir, port, upstream, connections }) {
-    const file = join(dir, 'haproxy.cfg')
-    writeFileSync(
-      file,
-      `global
-  nbthread 1
+}
+
+/** HAProxy with the buffers it has unless told otherwise (16 KiB). */
+export const haproxy: Peer = { ...common, name: 'haproxy', launch: place => launch(place, '') }
+
+/** HAProxy tuned for large answers: buffers as large as Node's reads. */
+export const haproxy64k: Peer = {
+  ...common,
+  name: 'haproxy-64k',
+  note: 'tune.bufsize 65536',
+  scenarios: ['100k', '1m'],
+  launch: place => launch(place, '\n  tune.bufsize 65536'),
+}
+
+function launch({ dir, port, upstream, connections }: Place, buffers: string): Launch {
+  const file = join(dir, 'haproxy.cfg')
+  writeFileSync(
+    file,
+    `global
+  nbthread 1${buffers}
   maxconn ${connections}
 
 defaults
@@ -46,7 +60,6 @@ backend green
   http-response set-header x-served-version green
   server green 127.0.0.1:${upstream.green}
 `,
-    )
-    return { argv: ['haproxy', '-q', '-db', '-f', file], ready: `http://127.0.0.1:${port}/small` }
-  },
+  )
+  return { argv: ['haproxy', '-q', '-db', '-f', file], ready: `http://127.0.0.1:${port}/small` }
 }

@@ -1,21 +1,43 @@
 /**
  * nginx with split_clients: the user's share decides between two upstream blocks with kept connections.
- * Its answers are buffered and its request bodies streamed, as the other proxies do.
+ * Request bodies are streamed, as every other proxy here does; its default of storing them first costs more.
  */
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commandVersion, missingCommand } from '../command.ts'
-import type { Peer } from '../peers.ts'
+import type { Launch, Peer, Place } from '../peers.ts'
 
-export const nginx: Peer = {
-  name: 'nginx',
+const common = {
+  compiled: true,
   missing: () => missingCommand('nginx', 'nginx'),
   version: () => commandVersion('nginx', '-v', /nginx\/(\S+)/),
-  launch({ dir, port, upstream, connections }) {
-    const server = (address: number): string =>
-      `server 127.0.0.1:${address}; keepalive 128; keepalive_requests 1000000000; keepalive_timeout 1h;`
-    const body = `
+}
+
+/** nginx with the buffers it has unless told otherwise (8 of 4 KiB): the yardstick. */
+export const nginx: Peer = { ...common, name: 'nginx', launch: place => launch(place, '') }
+
+/** nginx tuned for large answers: passed on as they arrive through one buffer as large as Node's reads. */
+export const nginx64k: Peer = {
+  ...common,
+  name: 'nginx-64k',
+  note: 'proxy_buffering off, 64 KiB buffers',
+  scenarios: ['100k', '1m'],
+  launch: place =>
+    launch(
+      place,
+      `
+      proxy_buffering off;
+      proxy_buffer_size 64k;
+      proxy_buffers 8 64k;
+      proxy_busy_buffers_size 128k;`,
+    ),
+}
+
+function launch({ dir, port, upstream, connections }: Place, buffers: string): Launch {
+  const server = (address: number): string =>
+    `server 127.0.0.1:${address}; keepalive 128; keepalive_requests 1000000000; keepalive_timeout 1h;`
+  const body = `
   split_clients $http_x_user_id $version { 90% blue; * green; }
   upstream blue { ${server(upstream.blue)} }
   upstream green { ${server(upstream.green)} }
@@ -28,7 +50,7 @@ export const nginx: Peer = {
     location / {
       proxy_pass http://$version;
       proxy_http_version 1.1;
-      proxy_request_buffering off;
+      proxy_request_buffering off;${buffers}
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -39,12 +61,8 @@ export const nginx: Peer = {
     }
   }
 `
-    writeFileSync(join(dir, 'nginx.conf'), nginxConfig(dir, connections, body))
-    return {
-      argv: ['nginx', '-p', dir, '-c', 'nginx.conf', '-e', 'stderr'],
-      ready: `http://127.0.0.1:${port}/small`,
-    }
-  },
+  writeFileSync(join(dir, 'nginx.conf'), nginxConfig(dir, connections, body))
+  return { argv: ['nginx', '-p', dir, '-c', 'nginx.conf', '-e', 'stderr'], ready: `http://127.0.0.1:${port}/small` }
 }
 
 /** An nginx configuration of one worker that writes nowhere but below `home`; `http` is the content of its http block. */

@@ -14,11 +14,11 @@ import {
   parseDocument,
   type Scalar,
   visit,
-  type YAMLError,
   type YAMLMap,
 } from 'yaml'
 import { type Env, substitute } from './env.ts'
-import { type Locator, type Path, type ProblemCode, Problems, pointerOf, shorten } from './problems.ts'
+import { type Locator, type Path, Problems, pointerOf, shorten } from './problems.ts'
+import { describeSyntax, isLocal, isOpenQuote } from './syntax.ts'
 
 /** More than any config needs; a file beyond it is a mistake or an attack. */
 export const MAX_TEXT = 32 * 1024 * 1024
@@ -39,6 +39,8 @@ export class Source implements Locator {
   /** Values as written: `${VAR}` stays, so no secret of the environment is in here. */
   written: Json = null
   readonly problems: Problems
+  /** True when the text is no YAML, or out of all bounds, so that nothing can be said about what it means. */
+  isUnreadable: boolean
   /** Pointers of scalars that could not be read; what they would have been is not known. */
   readonly unreadable = new Set<string>()
   readonly #env: Env
@@ -60,11 +62,13 @@ export class Source implements Locator {
       stringKeys: true,
       uniqueKeys: false,
       resolveKnownTags: false,
-      logLevel: 'silent',
+      logLevel: 'error',
     } as const
     // A byte order mark would move every column of the first line.
-    this.#document = parseDocument(text.startsWith('\ufeff') ? text.slice(1) : text, options)
-    if (this.#reportSyntax()) return
+    const bare = text.startsWith('\ufeff') ? text.slice(1) : text
+    this.#document = parseDocument(bare, options)
+    this.isUnreadable = this.#reportSyntax(bare)
+    if (this.isUnreadable) return
     this.#resolveAliases()
     const { value, written } = this.#read(this.#document.contents as Node | null, [], false)
     this.value = value
@@ -98,8 +102,13 @@ export class Source implements Locator {
   }
 
   keys(path: Path): string[] {
+    return this.isMapping(path) ? Object.keys(this.#valueAt(path) as object) : []
+  }
+
+  /** True when there is a mapping at the path. */
+  isMapping(path: Path): boolean {
     const value = this.#valueAt(path)
-    return value !== null && typeof value === 'object' && !Array.isArray(value) ? Object.keys(value) : []
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
   }
 
   /** True when the file has a value at the path. */
@@ -134,19 +143,19 @@ export class Source implements Locator {
     return value
   }
 
-  /** True when the text is no YAML; one problem a line, because one mistake often breaks what follows it too. */
-  #reportSyntax(): boolean {
-    const lines = new Set<number>()
-    const directives = this.#document.directives?.yaml
-    const errors: YAMLError[] = [...this.#document.errors, ...this.#document.warnings]
+  /** True when the text is no YAML. A structural error breaks what follows it too, so only the first is told. */
+  #reportSyntax(text: string): boolean {
+    const errors = [...this.#document.errors, ...this.#document.warnings]
+    let isBroken = false
     for (const error of errors.toSorted((a, b) => a.pos[0] - b.pos[0])) {
-      const place = this.#place(error.pos[0])
-      if (lines.has(place.line)) continue
-      lines.add(place.line)
-      const [code, message, fix] = describe(error)
-      this.problems.errorAt(place, code, [], message, fix)
+      if (isBroken && !isLocal(error)) continue
+      isBroken ||= !isLocal(error)
+      const offset = isOpenQuote(error) ? this.#openQuote(error.pos[0]) : error.pos[0]
+      const [code, message, fix] = describeSyntax(error, text)
+      this.problems.errorAt(this.#place(offset), code, [], message, fix)
     }
-    if (lines.size === 0 && directives?.explicit === true && directives.version !== '1.2') {
+    const directives = this.#document.directives?.yaml
+    if (errors.length === 0 && directives?.explicit === true && directives.version !== '1.2') {
       this.problems.errorAt(
         this.#place(0),
         'CONFIG_YAML',
@@ -156,7 +165,18 @@ export class Source implements Locator {
       )
       return true
     }
-    return lines.size > 0
+    return errors.length > 0
+  }
+
+  /** Where the quote begins that the text ends without closing. */
+  #openQuote(end: number): number {
+    let start = end
+    visit(this.#document, {
+      Scalar: (_, { type, range }) => {
+        if (range && range[0] < end && (type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE')) start = range[0]
+      },
+    })
+    return start
   }
 
   /** An alias means the last anchor of its name before it, so one pass in document order finds all. */
@@ -179,18 +199,15 @@ export class Source implements Locator {
   #read(node: Node | null, path: Path, isAliased: boolean): { value: Json; written: Json } {
     const nothing = { value: null, written: null }
     if (isAliased && ++this.#aliased > MAX_ALIASED) {
-      if (this.#aliased === MAX_ALIASED + 1) {
-        this.problems.error(
-          'CONFIG_LIMIT',
-          path,
-          `aliases stand for more than ${MAX_ALIASED} values`,
-          'Write the values out, or use fewer aliases.',
-        )
-      }
+      this.#exceed(
+        path,
+        `aliases stand for more than ${MAX_ALIASED} values`,
+        'Write the values out, or use fewer aliases.',
+      )
       return nothing
     }
     if (path.length > MAX_DEPTH) {
-      this.problems.error('CONFIG_LIMIT', path, `nested deeper than ${MAX_DEPTH} levels`, 'Remove the nesting.')
+      this.#exceed(path, `nested deeper than ${MAX_DEPTH} levels`, 'Remove the nesting.')
       return nothing
     }
     if (isAlias(node)) return this.#readAlias(node, path)
@@ -208,6 +225,13 @@ export class Source implements Locator {
       return { value, written }
     }
     return isMap(node) ? this.#readMap(node, path, isAliased) : nothing
+  }
+
+  /** Reports the first limit that is exceeded; what follows it would be the same again. */
+  #exceed(path: Path, message: string, fix: string): void {
+    if (this.isUnreadable) return
+    this.isUnreadable = true
+    this.problems.error('CONFIG_LIMIT', path, message, fix)
   }
 
   #readMap(node: YAMLMap, path: Path, isAliased: boolean): { value: Json; written: Json } {
@@ -299,30 +323,4 @@ function plainValue(text: string): number | boolean | null {
   return /^[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)$/.test(text)
     ? parse(text)
     : null
-}
-
-/** The library's error as ours: code, message and fix. */
-function describe(error: YAMLError): [ProblemCode, string, string] {
-  switch (error.code) {
-    case 'TAB_AS_INDENT':
-      return ['CONFIG_YAML', 'a tab is used for indentation', 'Indent with spaces.']
-    case 'MULTIPLE_DOCS':
-      return [
-        'CONFIG_YAML',
-        'a second document begins here',
-        'Keep one document; remove the "---" and what follows it.',
-      ]
-    case 'RESOURCE_EXHAUSTION':
-      return ['CONFIG_LIMIT', 'nested too deeply to be read', 'Remove the nesting.']
-    case 'NON_STRING_KEY':
-      return ['CONFIG_YAML', 'a key is a list or a mapping', 'Use plain words as keys.']
-    case 'TAG_RESOLVE_FAILED':
-      return ['CONFIG_YAML', shorten(`the tag is not known: ${error.message}`), 'Remove the tag.']
-    default:
-      return ['CONFIG_YAML', shorten(lowerFirst(error.message.replaceAll(/\s+/g, ' '))), 'Correct the YAML here.']
-  }
-}
-
-function lowerFirst(text: string): string {
-  return text.slice(0, 1).toLowerCase() + text.slice(1)
 }

@@ -16,48 +16,44 @@ export type Substituted =
     }
   | { ok: false; message: string; fix: string }
 
-const REFERENCE = /^\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/
+/** `$${`, a whole reference, or a `${` that begins none. */
+const REFERENCE = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{)[^}])*))?\})?/g
 
 /**
  * Replaces every reference. `${VAR:-default}` takes the default when VAR is unset or empty, as in a shell;
  * `${VAR}` must be set, and may be empty. `$${` stands for a literal `${`.
  */
 export function substitute(scalar: string, env: Env): Substituted {
-  let text = ''
+  const missing: string[] = []
   let changed = false
-  let whole = false
-  let from = 0
-  for (;;) {
-    const at = scalar.indexOf('${', from)
-    if (at === -1) return { ok: true, text: text + scalar.slice(from), changed, whole }
-    if (scalar[at - 1] === '$' && at > from) {
-      text += scalar.slice(from, at - 1) + '${'
-      changed = true
-      from = at + 2
-      continue
-    }
-    const reference = REFERENCE.exec(scalar.slice(at))
-    if (reference === null || reference[2]?.includes('${') === true) {
-      return {
-        ok: false,
-        message: 'a "${" is no complete reference to the environment',
-        fix: 'Name the variable with letters, digits and underscores, close it with "}", or write "$${" for a literal "${".',
-      }
-    }
-    const name = reference[1]!
-    const fallback = reference[2]
-    const set = Object.hasOwn(env, name) ? env[name] : undefined
-    const value = fallback !== undefined && (set === undefined || set === '') ? fallback : set
-    if (value === undefined) {
-      return {
-        ok: false,
-        message: `the environment variable ${name} is not set`,
-        fix: `Set ${name}, or give it a default: \${${name}:-value}.`,
-      }
-    }
-    text += scalar.slice(from, at) + value
+  let isComplete = true
+  const text = scalar.replaceAll(REFERENCE, (found: string, name?: string, fallback?: string) => {
     changed = true
-    from = at + reference[0].length
-    whole = at === 0 && from === scalar.length
+    if (found === '$${') return '${'
+    if (name === undefined) {
+      isComplete = false
+      return found
+    }
+    const set = Object.hasOwn(env, name) ? env[name] : undefined
+    const value = fallback !== undefined && set === '' ? fallback : (set ?? fallback)
+    if (value === undefined) missing.push(name)
+    return value ?? ''
+  })
+  if (!isComplete) {
+    return {
+      ok: false,
+      message: 'a "${" is no complete reference to the environment',
+      fix: 'Name the variable with letters, digits and underscores, close it with "}", or write "$${" for a literal "${".',
+    }
   }
+  if (missing.length > 0) {
+    return {
+      ok: false,
+      message: `${missing.map(name => `the environment variable ${name}`).join(' and ')} is not set`,
+      fix: `Set ${missing.join(' and ')}, or give a default: \${${missing[0]}:-value}.`,
+    }
+  }
+  return { ok: true, text, changed, whole: WHOLE.test(scalar) }
 }
+
+const WHOLE = /^\$\{[^}]*\}$/

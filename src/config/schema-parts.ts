@@ -6,8 +6,8 @@ import { DURATION_PATTERN, SIZE_PATTERN } from './units.ts'
 /** What a key is for, as an editor shows it, and what it is when it is not written. */
 type Help = { description: string; default?: unknown }
 
-/** Said instead of a generic message when a value does not fit; validators and editors ignore it. */
-type Expected = { expected: string }
+/** Said of a value that does not fit: what it should be, and how that is written. Not part of the published schema. */
+export type Expected = { expected: { what: string; how: string } }
 
 /**
  * A mapping with these keys and no others. `required` are the keys that must be written; the static type
@@ -18,6 +18,7 @@ export function object<P extends TProperties>(
   options: { required?: (keyof P & string)[]; description?: string; default?: unknown; [keyword: string]: unknown },
 ) {
   const schema = Type.Object(properties, { additionalProperties: false, ...options })
+  // Type.Object demands every property that is not optional; here most have a default instead.
   Object.assign(schema, { required: options.required ?? [] })
   return schema
 }
@@ -48,8 +49,8 @@ export function choice<const V extends string>(values: readonly V[], options: He
 /** A name in metrics, logs, cookies and URLs. */
 export function name(options: Help) {
   return Type.String({
-    pattern: '^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$',
-    expected: 'a name of up to 63 letters, digits, ".", "_" and "-" that begins with a letter or digit',
+    pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$',
+    expected: { what: 'a name', how: 'Use up to 63 letters, digits, ".", "_" and "-", a letter or digit first.' },
     ...options,
   } satisfies Help & Expected & { pattern: string })
 }
@@ -62,7 +63,7 @@ export function duration(min: string, max: string, options: Help) {
     minimum: 0,
     maximum: 0,
     duration: { min, max },
-    expected: 'a duration such as 250ms, 10s, 5m or 1h',
+    expected: { what: 'a duration', how: 'Write a whole number and its unit, such as 250ms, 10s, 5m or 1h.' },
     ...options,
   } satisfies Help & Expected & Record<string, unknown>)
 }
@@ -74,7 +75,7 @@ export function size(min: string, max: string, options: Help) {
     pattern: SIZE_PATTERN,
     minimum: 0,
     size: { min, max },
-    expected: 'a size such as 16KiB, 1MiB or a number of bytes',
+    expected: { what: 'a size', how: 'Write a number of bytes, or one with its unit, such as 16KiB or 1MiB.' },
     ...options,
   } satisfies Help & Expected & Record<string, unknown>)
 }

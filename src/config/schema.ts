@@ -123,7 +123,7 @@ const EndpointSchema = Type.Unsafe<EndpointConfig>({
   },
   required: ['url'],
   additionalProperties: false,
-  expected: 'a URL such as http://127.0.0.1:9001, or a mapping with url and weight',
+  expected: { what: 'a URL or a mapping', how: 'Write a URL such as http://127.0.0.1:9001, or url and weight.' },
   description: 'http://host:port, or { url, weight }.',
 })
 
@@ -426,7 +426,7 @@ const AccessSchema = Type.Unsafe<'off' | 'errors' | 'all' | { sample: number }>(
   additionalProperties: false,
   examples: ['off', 'errors', 'all', { sample: 0.01 }],
   default: 'off',
-  expected: 'off, errors, all or { sample: 0.01 }',
+  expected: { what: 'an access log mode', how: 'Choose off, errors, all or { sample: 0.01 }.' },
   description: 'One line per request: off | errors | all | { sample: 0.01 }.',
 })
 
@@ -462,7 +462,7 @@ export const ConfigSchema = object(
       minimum: 1,
       maximum: 256,
       default: 'auto',
-      expected: 'auto or a whole number from 1 to 256',
+      expected: { what: 'a number of workers', how: 'Write auto or a whole number from 1 to 256.' },
       description: 'Data-plane threads; auto = available parallelism. Fixed until a restart.',
     }),
     state: StateSchema,

@@ -3,6 +3,7 @@
 import type { Json } from './document.ts'
 import { type Path, pointerOf } from './problems.ts'
 import { type Config, ConfigSchema, type EndpointConfig, type StickyConfig } from './schema.ts'
+import { suggest } from './suggest.ts'
 
 /** A config of which any scalar may be missing, because the file got it wrong. */
 export type Loose<T> = T extends string | number | boolean
@@ -74,9 +75,11 @@ function shapeMapping(
     for (const key of Object.keys(value)) shaped[key] = shape(item, value[key], [...path, key], invalid)
     return shaped
   }
+  const misspelt = misspeltKeys(schema.properties, value)
   for (const [key, property] of Object.entries(schema.properties)) {
     const at = [...path, key]
     if (Object.hasOwn(value, key)) shaped[key] = shape(property, value[key], at, invalid)
+    else if (misspelt.has(key)) shaped[key] = shape(property, undefined, at, NONE)
     else if (property.default !== undefined) shaped[key] = shape(property, property.default as Json, at, NONE)
     else if (schema.required?.includes(key) === true) shaped[key] = shape(property, undefined, at, NONE)
   }
@@ -84,6 +87,14 @@ function shapeMapping(
 }
 
 const NONE: ReadonlySet<string> = new Set()
+
+/** The keys that unknown ones were probably meant to be: they have a value, not the default, but it is not known. */
+function misspeltKeys(properties: Record<string, Schema>, value: { [key: string]: Json }): ReadonlySet<string> {
+  const unknown = Object.keys(value).filter(key => !Object.hasOwn(properties, key))
+  if (unknown.length === 0) return NONE
+  const known = Object.keys(properties)
+  return new Set(unknown.map(key => suggest(key, known)).filter(key => key !== null))
+}
 
 /** True when the document has a value at the path, right or wrong. */
 function isGiven(document: Json, path: Path): boolean {

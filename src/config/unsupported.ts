@@ -4,23 +4,23 @@ import { formatPath, type Path } from './problems.ts'
 
 /** By path, with `[]` for any position. */
 const NOT_YET: Readonly<Record<string, string>> = {
-  'listeners[].tls': 'TLS on listeners',
-  'listeners[].http2': 'HTTP/2',
-  'listeners[].proxyProtocol': 'the PROXY protocol',
-  'admin.tokens': 'admin tokens',
-  redis: 'state shared through Redis',
-  'services[].health': 'active health checks',
-  'services[].outlier': 'ejection of failing endpoints',
-  'services[].drain': 'draining of versions',
-  'services[].limits': 'limits shared by replicas',
-  'services[].traffic.failover': 'failover to another version',
-  'services[].traffic.mirrors': 'mirroring',
-  'services[].traffic.sticky.mode=store': 'stickiness kept in a store',
+  'listeners[].tls': 'TLS on listeners is',
+  'listeners[].http2': 'HTTP/2 is',
+  'listeners[].proxyProtocol': 'the PROXY protocol is',
+  'admin.tokens': 'admin tokens are',
+  redis: 'state shared through Redis is',
+  'services[].health': 'active health checks are',
+  'services[].outlier': 'ejection of failing endpoints is',
+  'services[].drain': 'draining of versions is',
+  'services[].limits': 'limits shared by replicas are',
+  'services[].traffic.failover': 'failover to another version is',
+  'services[].traffic.mirrors': 'mirroring is',
+  'services[].traffic.sticky.mode=store': 'stickiness kept in a store is',
 }
 
-/** What a key (or a value of it) stands for that is not supported yet, null when it is none of them. */
+/** Why a key (or a value of it) is refused although the contract has it, null when the contract has no such key. */
 export function unsupported(path: Path, value?: unknown): string | null {
   const pattern = formatPath(path).replaceAll(/\[[0-9]+\]/g, '[]')
   const key = typeof value === 'string' ? `${pattern}=${value}` : pattern
-  return Object.hasOwn(NOT_YET, key) ? NOT_YET[key]! : null
+  return Object.hasOwn(NOT_YET, key) ? `${NOT_YET[key]} not supported yet` : null
 }

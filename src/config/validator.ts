@@ -1,9 +1,10 @@
 // Holds a document against the schema with Ajv and says what does not fit in the operator's terms:
 // one problem for one mistake, with what was expected and what was found.
-import { Ajv, type DefinedError, type ErrorObject, type SchemaObjCxt, type ValidateFunction } from 'ajv'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { Source } from './document.ts'
 import { enumerate, type Path, type Problems, pointerOf, shorten } from './problems.ts'
 import { ConfigSchema } from './schema.ts'
+import type { Expected } from './schema-parts.ts'
 import { didYouMean, suggest } from './suggest.ts'
 import { parseDuration, parseSize } from './units.ts'
 import { unsupported } from './unsupported.ts'
@@ -12,7 +13,7 @@ import { unsupported } from './unsupported.ts'
 type Failed = {
   type?: string | string[]
   enum?: unknown[]
-  expected?: string
+  expected?: Expected['expected']
   minimum?: number
   maximum?: number
   exclusiveMinimum?: number
@@ -26,7 +27,7 @@ type Range = { min: string; max: string }
 type Failure = Omit<ErrorObject, 'parentSchema'> & { parentSchema: Failed }
 
 /** Checks of the pairs and triples of keys are in checks/; what Ajv says of them would be noise beside that. */
-const TOLD_ELSEWHERE = new Set(['oneOf', 'if', 'then', 'not'])
+const TOLD_ELSEWHERE = /\/(oneOf|if|then)(\/|$)/
 
 let compiled: ValidateFunction | null = null
 
@@ -36,13 +37,17 @@ let compiled: ValidateFunction | null = null
  */
 export function validateSchema(source: Source, problems: Problems): Set<string> {
   let failures = run(source)
-  if (failures.filter(failure => readAgain(source, failure)).length > 0) failures = run(source)
+  let isAnother = false
+  for (const failure of failures) if (readAgain(source, failure)) isAnother = true
+  if (isAnother) failures = run(source)
   const invalid = new Set(source.unreadable)
   for (const failure of failures) {
-    if (TOLD_ELSEWHERE.has(failure.keyword) || failure.schemaPath.includes('/oneOf/')) continue
+    if (TOLD_ELSEWHERE.test(failure.schemaPath)) continue
     const path = pathOf(source, failure.instancePath)
     if (failure.keyword === 'required') {
-      reportMissing(failure, path, problems)
+      const key: string = failure.params.missingProperty
+      // An empty file is told once, not once for each key.
+      if (source.value !== null) reportMissing(path, key, Object.keys(failure.parentSchema.properties ?? {}), problems)
     } else if (failure.keyword === 'additionalProperties') {
       reportUnknown(failure, path, problems)
     } else if (!invalid.has(pointerOf(path))) {
@@ -72,14 +77,14 @@ function createAjv(): Ajv {
 function rangeKeyword(keyword: string, parse: (text: string | number) => number) {
   return {
     keyword,
-    compile(range: Range, _schema: object, _context: SchemaObjCxt) {
+    compile(range: Range) {
       const [min, max] = [parse(range.min), parse(range.max)]
       return (value: unknown) => {
         if (typeof value !== 'string' && typeof value !== 'number') return true
         try {
           return parse(value) >= min && parse(value) <= max
         } catch {
-          return typeof value === 'string'
+          return true
         }
       }
     },
@@ -109,28 +114,19 @@ function pathOf(source: Source, pointer: string): Path {
     })
 }
 
-function reportMissing(failure: Failure, path: Path, problems: Problems): void {
-  const key = (failure as DefinedError & { params: { missingProperty: string } }).params.missingProperty
-  // A misspelt key is one mistake, and its own problem says so.
-  const known = Object.keys(failure.parentSchema.properties ?? {})
+/** Reports a key that has to be there, unless another key looks like it misspelt: that is one mistake. */
+export function reportMissing(path: Path, key: string, known: readonly string[], problems: Problems): void {
   const unknown = problems.source.keys(path).filter(name => !known.includes(name))
   if (unknown.some(name => suggest(name, known) === key)) return
-  if (path.length === 0 && failure.data === null) return
   problems.error('CONFIG_MISSING', [...path, key], `the key ${JSON.stringify(key)} is missing`, `Add "${key}:" here.`)
 }
 
 function reportUnknown(failure: Failure, path: Path, problems: Problems): void {
-  const key = (failure as DefinedError & { params: { additionalProperty: string } }).params.additionalProperty
+  const key: string = failure.params.additionalProperty
   const at = [...path, key]
   const later = unsupported(at)
   if (later !== null) {
-    problems.error(
-      'CONFIG_NOT_SUPPORTED',
-      at,
-      `${later} ${isPlural(later)} not supported yet`,
-      'Remove the key.',
-      'key',
-    )
+    problems.error('CONFIG_NOT_SUPPORTED', at, later, 'Remove the key.', 'key')
     return
   }
   const known = Object.keys(failure.parentSchema.properties ?? {})
@@ -159,51 +155,44 @@ function reportValue(failure: Failure, path: Path, problems: Problems): void {
   } else if (failure.keyword === 'maxLength') {
     problems.error('CONFIG_RANGE', path, 'the text is too long', `Use at most ${schema.maxLength} characters.`)
   } else if (schema.expected !== undefined) {
-    problems.error('CONFIG_FORMAT', path, `${quoted} is not ${schema.expected}`, 'Write it like that.')
+    problems.error('CONFIG_FORMAT', path, `${quoted} is not ${schema.expected.what}`, schema.expected.how)
   } else {
     problems.error('CONFIG_RANGE', path, `${quoted} is out of range`, `Choose ${rangeOf(schema)}.`)
   }
 }
 
 function reportType(schema: Failed, value: unknown, path: Path, problems: Problems): void {
-  const expected = schema.expected ?? expectedOf(schema)
+  const expected = schema.expected?.what ?? expectedOf(schema)
   if (path.length === 0 && value === null) {
     problems.error('CONFIG_TYPE', path, 'the file is empty', 'Add listeners, services and routes.')
   } else if (value === null) {
     problems.error('CONFIG_TYPE', path, `expected ${expected}, found nothing`, 'Give it a value, or remove the key.')
   } else {
-    const isUnquoted =
-      [schema.type].flat().includes('string') && (typeof value === 'number' || typeof value === 'boolean')
-    const isFraction = schema.type === 'integer' && typeof value === 'number' && Number.isFinite(value)
-    const found = isFraction ? 'a fraction' : kindOf(value)
-    const fix = isUnquoted ? 'Put the value in quotes.' : `Write ${expected}.`
-    problems.error('CONFIG_TYPE', path, `expected ${expected}, found ${found}`, fix)
+    const isUnquoted = schema.type === 'string' && (typeof value === 'number' || typeof value === 'boolean')
+    const isFraction = schema.type === 'integer' && Number.isFinite(value)
+    const fix = isUnquoted ? 'Put the value in quotes.' : (schema.expected?.how ?? howTo(schema, expected))
+    problems.error('CONFIG_TYPE', path, `expected ${expected}, found ${isFraction ? 'a fraction' : kindOf(value)}`, fix)
   }
+}
+
+function howTo(schema: Failed, expected: string): string {
+  if (schema.type === 'array') return 'Write a list, such as [a, b].'
+  const keys = Object.keys(schema.properties ?? {})
+  return keys.length === 0 ? `Write ${expected}.` : `Write it with the keys ${enumerate(keys, 'and')}.`
 }
 
 function reportChoice(failure: Failure, path: Path, problems: Problems): void {
-  const allowed = failure.parentSchema.enum ?? [
-    (failure as DefinedError & { params: { allowedValue: unknown } }).params.allowedValue,
-  ]
+  const allowed = failure.parentSchema.enum ?? [failure.params.allowedValue]
   const words = allowed.map(String)
   const value: unknown = failure.data
   const later = unsupported(path, value)
+  const choose = words.length === 1 ? `Write ${words[0]}.` : `Choose ${enumerate(words, 'or')}.`
   if (later !== null) {
-    problems.error(
-      'CONFIG_NOT_SUPPORTED',
-      path,
-      `${later} ${isPlural(later)} not supported yet`,
-      `Choose ${enumerate(words, 'or')}.`,
-    )
+    problems.error('CONFIG_NOT_SUPPORTED', path, later, choose)
     return
   }
-  const choose = words.length === 1 ? `Write ${words[0]}.` : `Choose ${enumerate(words, 'or')}.`
   const fix = typeof value === 'string' ? didYouMean(value, words, choose) : choose
   problems.error('CONFIG_ENUM', path, `${problems.source.quote(path)} is not one of the values known here`, fix)
-}
-
-function isPlural(what: string): 'is' | 'are' {
-  return /(tokens|checks|limits)\b/.test(what) ? 'are' : 'is'
 }
 
 function rangeOf(schema: Failed): string {

@@ -2,18 +2,11 @@
 // never jump, and goes to another one only when nothing writes it any more and its last values were read.
 import type { Config } from '../config/schema.ts'
 import { UNROUTED_ROW } from '../observe/cells.ts'
+import type { Series, SeriesRow } from '../observe/series.ts'
 import type { Rows } from '../snapshot/protocol.ts'
 
-/** What a row counts. */
-export type Series =
-  | { kind: 'route'; route: string; service: string; version: string }
-  | { kind: 'version'; service: string; version: string }
-  | { kind: 'listener'; listener: string }
-
-/** A series and its row. */
-export type Entry = {
-  readonly series: Series
-  readonly row: number
+/** A series, its row, and until when it needs it. */
+export type Entry = SeriesRow & {
   /** The last revision that counted on the row; Infinity while that is the one in force. */
   lastRevision: number
 }

@@ -77,6 +77,7 @@ export class FieldBlock {
    * LF, obs-fold and white space before the colon are refused (RFC 9112 2.2, 5.1, 5.2).
    */
   parse(bytes: Uint8Array, at: number, end: number, max: number, base: number): number {
+    const limit = Math.min(max, MAX_FIELDS)
     let i = at
     let n = 0
     for (;;) {
@@ -97,7 +98,7 @@ export class FieldBlock {
       }
       if (i >= end) return INCOMPLETE
       if (bytes[i] !== COLON || i === start) return BAD_NAME
-      if (n >= max) return TOO_MANY
+      if (n >= limit) return TOO_MANY
       const nameEnd = i
       i++
       while (i < end && (bytes[i] === SP || bytes[i] === HTAB)) i++

@@ -1,4 +1,5 @@
 // How the length of a message body is told (RFC 9112 6), shared by requests and responses.
+import { HTAB, SP } from './chars.ts'
 
 export const BODY_NONE = 0
 export const BODY_LENGTH = 1
@@ -7,7 +8,7 @@ export const BODY_CHUNKED = 2
 export const BODY_CLOSE = 3
 export type Framing = 0 | 1 | 2 | 3
 
-const CODING = /^[!#$%&'*+\-.^_`|~0-9a-z]+(?:\s*;.*)?$/
+const CODING = /^[!#$%&'*+\-.^_`|~0-9a-z]+(?:[ \t]*;.*)?$/
 
 /** Value of a Content-Length field (1*DIGIT, RFC 9110 8.6), or -1 when it is not one or too large to be exact. */
 export function parseContentLength(text: string, start: number, end: number): number {
@@ -29,9 +30,18 @@ export function parseContentLength(text: string, start: number, end: number): nu
 export function parseTransferEncoding(value: string): 'chunked' | 'unknown' | 'invalid' {
   const lower = value.toLowerCase()
   if (lower === 'chunked') return 'chunked'
-  const codings = lower.split(',').map(coding => coding.trim())
+  const codings = lower.split(',').map(withoutBlanks)
   if (codings.indexOf('chunked') !== codings.length - 1) return 'invalid'
   return codings.every(coding => CODING.test(coding)) ? 'unknown' : 'invalid'
+}
+
+/** `text` without SP and HTAB around it; trim() would take the byte A0 for white space too. */
+function withoutBlanks(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && (text.charCodeAt(start) === SP || text.charCodeAt(start) === HTAB)) start++
+  while (end > start && (text.charCodeAt(end - 1) === SP || text.charCodeAt(end - 1) === HTAB)) end--
+  return text.slice(start, end)
 }
 
 /** The members of a comma-separated value, in lower case and without white space (RFC 9110 5.6.1). */
@@ -39,7 +49,7 @@ export function listMembers(value: string): string[] {
   if (!value.includes(',')) return value === '' ? [] : [value.toLowerCase()]
   const members: string[] = []
   for (const part of value.split(',')) {
-    const member = part.trim().toLowerCase()
+    const member = withoutBlanks(part).toLowerCase()
     if (member !== '') members.push(member)
   }
   return members

@@ -91,8 +91,10 @@ export class RequestHead {
   #lastAuthority = ''
   #lastHost = ''
 
-  /** Parses `bytes` from 0. `end` bytes are there. Fills the public fields when it answers HEAD_OK. */
-  parse(bytes: Buffer, end: number, maxBytes: number, maxFields: number): number {
+  /** Parses `bytes` from 0. `count` bytes are there. Fills the public fields when it answers HEAD_OK. */
+  parse(bytes: Buffer, count: number, maxBytes: number, maxFields: number): number {
+    // What lies behind the limit is never looked at, so the answer does not depend on how much came at once.
+    const end = Math.min(count, maxBytes)
     let i = 0
     while (i < end && TOKEN[bytes[i]!] !== 0) i++
     if (i === end) return this.#incomplete(bytes, end, maxBytes)
@@ -117,7 +119,7 @@ export class RequestHead {
     const targetEnd = i
     if (targetEnd === targetStart || bytes[i] !== SP) return this.#refuse(REFUSAL.requestLine)
     // SP HTTP/1.x CR LF is 11 bytes.
-    if (end < targetEnd + 11) return this.#incomplete(bytes, end, maxBytes)
+    if (end < targetEnd + 11) return this.#shortVersion(bytes, targetEnd + 1, end, maxBytes)
     const version = this.#version(bytes, targetEnd + 1)
     if (version !== HEAD_OK) return version
     const fieldsAt = targetEnd + 11
@@ -128,7 +130,6 @@ export class RequestHead {
         headEnd === TOO_MANY ? REFUSAL.fieldCount : headEnd === BAD_NAME ? REFUSAL.fieldName : REFUSAL.fieldValue,
       )
     }
-    if (headEnd > maxBytes) return this.#refuse(REFUSAL.headSize)
     this.text = bytes.latin1Slice(0, headEnd)
     this.length = headEnd
     this.method = this.text.slice(0, methodEnd)
@@ -162,7 +163,19 @@ export class RequestHead {
   #incomplete(bytes: Buffer, end: number, maxBytes: number): number {
     if (end < maxBytes) return HEAD_INCOMPLETE
     // Without a line end in all these bytes it is the target that is too long (RFC 9112 3).
-    return this.#refuse(bytes.indexOf(LF) === -1 ? REFUSAL.lineTooLong : REFUSAL.headSize)
+    const lineEnd = bytes.indexOf(LF)
+    return this.#refuse(lineEnd === -1 || lineEnd >= end ? REFUSAL.lineTooLong : REFUSAL.headSize)
+  }
+
+  /** The line ends within its version: more bytes are needed, unless these cannot become one. */
+  #shortVersion(bytes: Buffer, at: number, end: number, maxBytes: number): number {
+    const form = 'HTTP/0.0\r\n'
+    for (let i = at; i < end; i++) {
+      const wanted = form.charCodeAt(i - at)
+      const byte = bytes[i]!
+      if (wanted === 0x30 ? byte < 0x30 || byte > 0x39 : byte !== wanted) return this.#refuse(REFUSAL.requestLine)
+    }
+    return this.#incomplete(bytes, end, maxBytes)
   }
 
   #version(bytes: Buffer, at: number): number {
@@ -272,7 +285,7 @@ export class RequestHead {
     this.hasQuery = queryAt !== -1
     this.query = queryAt === -1 ? '' : text.slice(queryAt + 1, end)
     const pathEnd = queryAt === -1 ? end : queryAt
-    this.verbatim = this.minor === 1 && !marked
+    this.verbatim = this.minor === 1
     if (text.charCodeAt(start) === 0x2f) {
       this.path = text.slice(start, pathEnd)
     } else if (end - start === 1 && text.charCodeAt(start) === 0x2a) {

@@ -45,12 +45,14 @@ export class ResponseHead {
   seen = 0
 
   /**
-   * Parses bytes[at, end). `method` is the request's: it decides whether there is a body. Offsets of the
+   * Parses bytes[at, readEnd). `method` is the request's: it decides whether there is a body. Offsets of the
    * fields count from `at`, as `text` does.
    */
-  parse(bytes: Buffer, at: number, end: number, maxBytes: number, maxFields: number, method: string): number {
+  parse(bytes: Buffer, at: number, readEnd: number, maxBytes: number, maxFields: number, method: string): number {
+    // What lies behind the limit is never looked at, so the answer does not depend on how much came at once.
+    const end = Math.min(readEnd, at + maxBytes)
     // 'HTTP/1.1 200' CR LF CR LF is the shortest there can be.
-    if (end - at < 16) return this.#early(bytes, at, end)
+    if (end - at < 16) return this.#early(bytes, at, end, maxBytes)
     if (!startsWithVersion(bytes, at) || bytes[at + 8] !== SP) return refused(this, 'http_protocol_error')
     this.minor = bytes[at + 7]! - 48
     let status = 0
@@ -77,7 +79,6 @@ export class ResponseHead {
       return refused(this, headEnd === TOO_MANY ? 'http_response_header_section_size' : 'http_protocol_error')
     }
     this.length = headEnd - at
-    if (this.length > maxBytes) return refused(this, 'http_response_header_section_size')
     this.text = bytes.latin1Slice(at, headEnd)
     this.reason = this.text.slice(reasonAt - at, reasonEnd - at)
     return this.#judge(method)
@@ -88,13 +89,20 @@ export class ResponseHead {
     return this.fields.count === 0 ? this.fields.end : this.fields.nameStart[0]!
   }
 
-  /** Junk is told from a short read at the first byte that cannot begin a response. */
-  #early(bytes: Buffer, at: number, end: number): number {
-    const start = 'HTTP/1.'
-    for (let i = 0; at + i < end && i < start.length; i++) {
-      if (bytes[at + i] !== start.charCodeAt(i)) return refused(this, 'http_protocol_error')
+  /** Junk is told from a short read at the first byte that cannot belong to a status line. */
+  #early(bytes: Buffer, at: number, end: number, maxBytes: number): number {
+    const form = 'HTTP/1.0 000'
+    for (let i = at; i < end; i++) {
+      const byte = bytes[i]!
+      const wanted = i - at < form.length ? form.charCodeAt(i - at) : 0
+      let fits: boolean
+      if (wanted === 0x30) fits = byte >= 0x30 && byte <= 0x39
+      else if (wanted !== 0) fits = byte === wanted
+      else if (byte === LF) fits = bytes[i - 1] === CR
+      else fits = i > at + form.length || byte === SP || byte === CR
+      if (!fits) return refused(this, 'http_protocol_error')
     }
-    return HEAD_INCOMPLETE
+    return this.#incomplete(end - at, maxBytes)
   }
 
   #incomplete(count: number, maxBytes: number): number {

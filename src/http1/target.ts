@@ -1,8 +1,9 @@
 // Request targets and authorities: one normal form that is both matched and forwarded (DESIGN §4), so
 // that no upstream can read another path than the one the route was chosen by.
+import { isIPv6 } from 'node:net'
 
 const UNRESERVED = /[A-Za-z0-9\-._~]/
-const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?$/
+const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?$/
 
 /**
  * Path in normal form (RFC 3986 6.2.2): dot segments removed, unreserved octets decoded, percent-encoding in
@@ -51,7 +52,8 @@ function removeDotSegments(path: string): string {
 export function isAuthority(value: string): boolean {
   const match = HOST.exec(value)
   if (match === null) return false
-  return match[1] === undefined || match[1] === '' || Number(match[1]) <= 65535
+  if (match[1] !== undefined && !isIPv6(match[1])) return false
+  return match[2] === undefined || match[2] === '' || Number(match[2]) <= 65535
 }
 
 /** The host of an authority as routes see it: lower case, no port, no dot at the end. */

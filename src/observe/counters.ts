@@ -9,13 +9,9 @@ export function bytesOf(rows: number): number {
 
 export class Counters {
   /** One region a worker, by worker number. */
-  readonly regions: Float64Array[]
+  readonly regions: Float64Array[] = []
   /** Codes that found no slot in a row, by row and code. */
   readonly #overflow = new Map<number, Map<number, number>>()
-
-  constructor(regions: Float64Array[]) {
-    this.regions = regions
-  }
 
   /** Sum of one cell of a row over all workers. A region that has not grown to the row yet counts nothing. */
   read(row: number, cell: number): number {
@@ -50,6 +46,20 @@ export class Counters {
   /** Drops what a row counted outside its cells; the cells themselves are zeroed by the workers. */
   forget(row: number): void {
     this.#overflow.delete(row)
+  }
+
+  /** Makes room for `rows` rows in a region that no thread writes: its worker has not started yet, or died. */
+  grow(worker: number, rows: number): void {
+    const before = this.regions[worker]
+    if (before !== undefined && before.byteLength >= bytesOf(rows)) return
+    const region = new Float64Array(new SharedArrayBuffer(bytesOf(rows)))
+    if (before !== undefined) region.set(before)
+    this.regions[worker] = region
+  }
+
+  /** Zeroes rows of a region that no thread writes. */
+  zero(worker: number, rows: readonly number[]): void {
+    for (const row of rows) this.regions[worker]!.fill(0, row * ROW, (row + 1) * ROW)
   }
 
   /** What is open on a version row: requests in flight and tunnels. */

@@ -1,0 +1,144 @@
+// `turnout demo`: two small upstream versions and turnout in front of them, in one process, with three
+// requests to try. Everything else is config/demo.yaml.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTcpServer } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { parseAddress } from '../config/address.ts'
+import type { Env } from '../config/env.ts'
+import { loadConfigFile } from '../config/load.ts'
+import { formatProblem } from '../config/problems.ts'
+import type { Config, ServiceConfig } from '../config/schema.ts'
+import { ControlPlane } from '../control/control-plane.ts'
+import { EXIT, live } from '../control/lifecycle.ts'
+import { readBuild } from '../observe/build.ts'
+import { createLog } from '../observe/log.ts'
+
+const FILE = fileURLToPath(new URL('../../config/demo.yaml', import.meta.url))
+
+export type DemoOptions = {
+  env: Env
+  out: (line: string) => void
+  /** Ends the process at once. */
+  quit: (code: number) => void
+}
+
+/** An address the demo needs, and the variable that moves it (config/demo.yaml). */
+type Place = { what: string; host: string; port: number; variable: string }
+
+/** Runs the demo until it is interrupted; answers the exit code. */
+export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
+  const loaded = loadConfigFile(FILE, env)
+  if (!loaded.ok) {
+    for (const problem of loaded.problems) out(formatProblem(FILE, problem))
+    return EXIT.failedStart
+  }
+  const { config } = loaded
+  const taken = await findTaken(placesOf(config))
+  for (const { what, port, variable } of taken) {
+    out(`Port ${port} for ${what} is taken. Choose another one: ${variable}=${port + 100} npm run demo`)
+  }
+  if (taken.length > 0) return EXIT.failedStart
+
+  const upstreams = await Promise.all(
+    config.services.flatMap(service =>
+      service.versions.flatMap(({ name, endpoints }) => endpoints.map(({ url }) => startVersion(name, new URL(url)))),
+    ),
+  )
+  const log = createLog('warn', { write: line => process.stdout.write(line) }, true)
+  const plane = new ControlPlane({
+    file: FILE,
+    env,
+    build: readBuild(),
+    log,
+    lines: { write: out },
+    logLevel: 'warn',
+    // Nobody waits for the demo: Ctrl-C ends it at once.
+    shutdown: { delayMs: 0, deadlineMs: 0 },
+  })
+  // npm may pass on a Ctrl-C that the terminal has sent here already, so a second signal is no force.
+  const code = await live({ plane, log, onReady: () => out(welcome(plane)), quit: () => quit(EXIT.done) })
+  for (const upstream of upstreams) {
+    upstream.close()
+    upstream.closeAllConnections()
+  }
+  return code
+}
+
+/** What turnout and its two versions listen on. */
+function placesOf(config: Config): Place[] {
+  const listeners = config.listeners.map(({ address }) => {
+    return { what: 'clients', ...parseAddress(address), variable: 'TURNOUT_DEMO_PORT' }
+  })
+  const admin = { what: 'metrics', ...parseAddress(config.admin.address), variable: 'TURNOUT_DEMO_ADMIN_PORT' }
+  const versions = config.services.flatMap(service =>
+    service.versions.flatMap(({ name, endpoints }) =>
+      endpoints.map(({ url }) => {
+        const { hostname, port } = new URL(url)
+        const variable = `TURNOUT_DEMO_${name.toUpperCase()}_PORT`
+        return { what: `version ${name}`, host: hostname, port: Number(port), variable }
+      }),
+    ),
+  )
+  return [...listeners, admin, ...versions]
+}
+
+/** The places that something listens on; found by trying, because the workers would share a port silently. */
+async function findTaken(places: Place[]): Promise<Place[]> {
+  const free = await Promise.all(
+    places.map(({ host, port }) => {
+      const { promise, resolve } = Promise.withResolvers<boolean>()
+      const server = createTcpServer()
+      server.once('error', () => resolve(false))
+      server.listen({ host, port }, () => server.close(() => resolve(true)))
+      return promise
+    }),
+  )
+  return places.filter((_place, i) => !free[i])
+}
+
+/** A version that answers who it is and what it saw. */
+function startVersion(version: string, url: URL): Promise<Server> {
+  const { promise, resolve, reject } = Promise.withResolvers<Server>()
+  const server = createServer((request, response) => describe(version, request, response))
+  server.once('error', reject)
+  server.listen({ host: url.hostname, port: Number(url.port) }, () => resolve(server))
+  return promise
+}
+
+function describe(version: string, request: IncomingMessage, response: ServerResponse): void {
+  const headers = Object.entries(request.headers).map(([name, value]) => `  ${name}: ${value}\n`)
+  response.setHeader('content-type', 'text/plain; charset=utf-8')
+  response.end(`${version} answers ${request.method} ${request.url}\n${headers.join('')}`)
+  // An upload is not of interest, but what is not read blocks the connection.
+  request.resume()
+}
+
+function welcome(plane: ControlPlane): string {
+  const { url } = plane.listeners[0]!
+  const service = plane.config.services[0]!
+  const { override } = service.traffic
+  const last = service.versions.at(-1)!.name
+  return `turnout is running, Ctrl-C ends it.
+
+  ${service.name}: ${url} (${sharesOf(service)})
+  metrics: ${plane.adminUrl}/metrics
+${service.versions.map(({ name, endpoints }) => `  ${name}: ${endpoints.map(endpoint => endpoint.url).join(', ')}`).join('\n')}
+
+Try, in another terminal:
+
+  1. The split. Ten requests divide exactly by the weights:
+     curl -s '${url}/[1-10]' | grep answers
+
+  2. A user stays on one version. Ten times the same; other users may get another:
+     curl -s -H 'x-user-id: ann' '${url}/[1-10]' | grep answers
+
+  3. The override. This machine may pick a version by name; the answer also shows what the version saw:
+     curl -s -H '${override.header}: ${last}' ${url}/
+
+The config is ${FILE}. Change a weight there, then: kill -HUP ${process.pid}`
+}
+
+/** `blue 90, green 10`. */
+function sharesOf({ versions, traffic }: ServiceConfig): string {
+  return versions.map(({ name }) => `${name} ${traffic.split.weights[name] ?? 0}`).join(', ')
+}

@@ -1,0 +1,116 @@
+// How a service's traffic is divided: override, rules, split and stickiness, and the versions they name.
+import type { Path } from '../problems.ts'
+import type { KeySourceConfig, ServiceConfig, StickyConfig } from '../schema.ts'
+import type { Loose } from '../shape.ts'
+import { reportMissing } from '../validator.ts'
+import { checkConditions, checkRanges } from './conditions.ts'
+import { type Context, checkExactlyOne, checkReference, checkUnique } from './context.ts'
+import { checkCookieName, checkHeaderName, checkVersionHeader } from './fields.ts'
+
+/** A secret that can be guessed lets anyone choose a version. */
+const MIN_SECRET = 16
+
+const KEY_SOURCES = ['header', 'cookie', 'query', 'clientIp']
+
+export function checkTraffic(context: Context, path: Path, service: Loose<ServiceConfig>): void {
+  const { override, rules, split, versionHeader } = service.traffic
+  const versions = service.versions.map(version => version.name)
+  checkHeaderName(context, [...path, 'override', 'header'], override.header, 'value')
+  checkCookieName(context, [...path, 'override', 'cookie'], override.cookie)
+  checkRanges(context, [...path, 'override', 'from'], override.from)
+  checkUnique(
+    context,
+    'rule',
+    rules.map(rule => rule.name),
+    rules.map((_, i) => [...path, 'rules', i, 'name']),
+  )
+  rules.forEach((rule, i) => {
+    const at = [...path, 'rules', i]
+    checkConditions(context, [...at, 'match'], rule.match)
+    checkExactlyOne(context, at, ['version', 'weights'], ['version', 'weights', 'name', 'match'])
+    checkReference(context, 'version', [...at, 'version'], rule.version, versions)
+    if (rule.weights !== undefined) checkWeights(context, [...at, 'weights'], rule.weights, versions)
+  })
+  checkWeights(context, [...path, 'split', 'weights'], split.weights, versions)
+  split.by.forEach((source, i) => {
+    checkKeySource(context, [...path, 'split', 'by', i], source)
+  })
+  checkSticky(context, [...path, 'sticky'], service)
+  checkVersionHeader(context, [...path, 'versionHeader'], versionHeader)
+}
+
+function checkWeights(
+  context: Context,
+  path: Path,
+  weights: Record<string, number | undefined>,
+  versions: readonly (string | undefined)[],
+): void {
+  if (!context.source.isMapping(path)) return
+  for (const name of context.source.keys(path))
+    checkReference(context, 'version', [...path, name], name, versions, 'key')
+  // An unreadable weight may well be above 0.
+  if (Object.values(weights).some(weight => weight !== 0)) return
+  context.problems.error(
+    'CONFIG_WEIGHTS',
+    path,
+    'no version has a weight above 0',
+    'Give at least one version a weight.',
+  )
+}
+
+function checkKeySource(context: Context, path: Path, source: Loose<KeySourceConfig>): void {
+  checkExactlyOne(context, path, KEY_SOURCES, KEY_SOURCES)
+  if ('header' in source) checkHeaderName(context, [...path, 'header'], source.header, 'value')
+  if ('cookie' in source) checkCookieName(context, [...path, 'cookie'], source.cookie)
+}
+
+function checkSticky(context: Context, path: Path, service: Loose<ServiceConfig>): void {
+  const { sticky, override } = service.traffic
+  const { problems, source } = context
+  if (sticky.mode !== 'cookie') return
+  checkCookieName(context, [...path, 'name'], sticky.name)
+  if (sticky.name !== undefined && sticky.name === override.cookie) {
+    const message = 'the sticky cookie has the name of the override cookie'
+    problems.error('CONFIG_CONFLICT', [...path, 'name'], message, 'Give one of them another name.')
+  }
+  if (!source.has([...path, 'secret'])) {
+    reportMissing(path, 'secret', ['mode', 'name', 'ttl', 'secret', 'sameSite', 'secure', 'path'], problems)
+  } else if (sticky.secret !== undefined && sticky.secret.length < MIN_SECRET) {
+    const message = `the secret has fewer than ${MIN_SECRET} characters`
+    problems.warning(
+      'CONFIG_WEAK_SECRET',
+      [...path, 'secret'],
+      message,
+      'Use a long random one, such as 32 random bytes in hex.',
+    )
+  }
+  checkCookieAttributes(context, path, sticky)
+  if (service.versions.length === 1) {
+    const message = 'stickiness has nothing to do in a service with one version'
+    problems.warning('CONFIG_UNUSED', [...path, 'mode'], message, 'Set mode to none until there is a second one.')
+  }
+}
+
+function checkCookieAttributes(
+  { problems, source }: Context,
+  path: Path,
+  sticky: Loose<Extract<StickyConfig, { mode: 'cookie' }>>,
+): void {
+  const { name, secure, sameSite, path: cookiePath } = sticky
+  if (cookiePath !== undefined && !/^\/[\x20-\x3a\x3c-\x7e]*$/.test(cookiePath)) {
+    const message = `${source.quote([...path, 'path'])} is no cookie path`
+    problems.error('CONFIG_COOKIE', [...path, 'path'], message, 'Begin it with "/"; no ";" and no control characters.')
+  }
+  if (secure === false && sameSite === 'none') {
+    const message = 'browsers drop a cookie with sameSite none that is not secure'
+    problems.error('CONFIG_CONFLICT', [...path, 'secure'], message, 'Use secure: true, or another sameSite.')
+  }
+  if (secure === false && name !== undefined && /^__(Secure|Host)-/i.test(name)) {
+    const message = 'browsers drop a cookie with this name that is not secure'
+    problems.error('CONFIG_CONFLICT', [...path, 'secure'], message, 'Use secure: true, or another name.')
+  }
+  if (name !== undefined && /^__Host-/i.test(name) && cookiePath !== undefined && cookiePath !== '/') {
+    const message = 'browsers drop a __Host- cookie with another path than /'
+    problems.error('CONFIG_CONFLICT', [...path, 'path'], message, 'Use path /, or another name.')
+  }
+}

@@ -1,0 +1,280 @@
+// The supervisor of the data plane: starts the worker threads, brings revisions into force on all of them at
+// the same instant (two phases, DESIGN §3), and replaces a thread that dies while the others keep serving.
+import { availableParallelism } from 'node:os'
+import type { Config } from '../config/schema.ts'
+import { bytesOf, Counters } from '../observe/counters.ts'
+import type { Log } from '../observe/log.ts'
+import { type FromWorker, REVISION_CELL, type Rows } from '../snapshot/protocol.ts'
+import { described, OperatorError } from './errors.ts'
+import { type Entry, RowTable } from './rows.ts'
+import { type WorkerEvents, WorkerThread } from './worker-thread.ts'
+
+/** How long workers may take to prepare a revision. */
+const PREPARE_TIMEOUT = 10_000
+/** The same for a new thread, which first has to load its code. */
+const START_TIMEOUT = 30_000
+/** A worker that was ready this long is replaced at once; one that died sooner waits, longer each time. */
+const STABLE = 500
+const BACKOFF_FIRST = 100
+const BACKOFF_MOST = 1000
+/** Rows of the first region; more than most configs need, and only 32 KiB a worker. */
+const FIRST_ROWS = 64
+
+/** A worker's place, which outlives the thread in it. */
+type Slot = {
+  thread: WorkerThread
+  /** Deaths in a row, each soon after a start. */
+  failures: number
+  retry: NodeJS.Timeout | null
+}
+
+/** The config in force and what was decided for it. */
+type InForce = { revision: number; config: Config; rows: Rows; ports: Record<string, number> }
+
+export type WorkersOptions = {
+  log: Log
+  /** Takes finished access-log lines. */
+  writeLines: (lines: string) => void
+  /** Node options of the threads; default: those of this process. */
+  execArgv?: string[]
+}
+
+/** Threads for the `workers` key of the config. */
+export function workerCount(workers: Config['workers']): number {
+  return workers === 'auto' ? availableParallelism() : workers
+}
+
+export class Workers {
+  readonly counters = new Counters()
+  readonly rows: RowTable
+  /** Threads that died without being asked to. */
+  crashes = 0
+  readonly #options: WorkersOptions
+  readonly #shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+  readonly #slots: Slot[] = []
+  readonly #events: WorkerEvents
+  #inForce: InForce | null = null
+  #lastRevision = 0
+  #stopping = false
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(options: WorkersOptions) {
+    this.#options = options
+    this.rows = new RowTable({
+      oldestRevision: () => this.#oldestRevision(),
+      inUse: ({ series, row }) => {
+        if (series.kind === 'listener') return this.counters.listenerInUse(row)
+        return series.kind === 'version' && this.counters.versionInUse(row)
+      },
+    })
+    this.#events = {
+      onMessage: (thread, message) => this.#onMessage(thread, message),
+      onGrown: (thread, cells) => {
+        this.counters.regions[thread.number] = new Float64Array(cells)
+      },
+      onExit: (thread, crash) => this.#onExit(thread, crash),
+    }
+  }
+
+  /** The revision in force; 0 before the first. */
+  get revision(): number {
+    return this.#inForce?.revision ?? 0
+  }
+
+  /** Port of each listener, by name. */
+  get ports(): Readonly<Record<string, number>> {
+    return this.#inForce?.ports ?? {}
+  }
+
+  /** Numbers of the workers that do not serve the revision in force. */
+  get missing(): number[] {
+    return this.#slots.filter(slot => !slot.thread.ready).map(slot => slot.thread.number)
+  }
+
+  /** Starts the threads and brings the first revision into force; on failure nothing is left running. */
+  async start(config: Config): Promise<void> {
+    for (let number = 0; number < workerCount(config.workers); number++) {
+      this.counters.grow(number, FIRST_ROWS)
+      this.#slots.push({ thread: this.#startThread(number), failures: 0, retry: null })
+    }
+    try {
+      await this.apply(config)
+    } catch (error) {
+      this.#stopping = true
+      await Promise.all(this.#slots.map(slot => slot.thread.terminate()))
+      throw error
+    }
+  }
+
+  /**
+   * Brings a checked config into force on all workers at once and answers its revision. Fails with what a
+   * worker refused, or when one died or was silent; the revision before then stays in force everywhere.
+   */
+  apply(config: Config): Promise<number> {
+    return this.#serialise(() => this.#apply(config))
+  }
+
+  /**
+   * Lets every worker finish until the deadline, in ms, and ends it; answers how many connections were cut.
+   * Fails when a worker did not react.
+   */
+  async stop(deadlineMs: number): Promise<number> {
+    this.#stopping = true
+    for (const slot of this.#slots) {
+      if (slot.retry !== null) clearTimeout(slot.retry)
+      slot.thread.interrupt(new OperatorError('turnout is stopping'))
+    }
+    await this.#tail
+    const forced = await Promise.all(this.#slots.map(slot => slot.thread.stop(deadlineMs)))
+    return forced.reduce((sum, cut) => sum + cut, 0)
+  }
+
+  /** Applies and restarts touch the same state, so one waits for the other. */
+  #serialise<T>(job: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(job)
+    this.#tail = result.catch(() => {})
+    return result
+  }
+
+  async #apply(config: Config): Promise<number> {
+    if (this.#stopping) throw new OperatorError('turnout is stopping')
+    const before = this.#inForce
+    // A worker between two lives takes no part: its next one starts with what is in force then.
+    const threads = this.#slots.map(slot => slot.thread).filter(thread => before === null || thread.ready)
+    if (threads.length === 0) throw new OperatorError('no worker is running')
+    const revision = ++this.#lastRevision
+    const plan = this.rows.plan(config)
+    for (const row of plan.rows.fresh) this.counters.forget(row)
+
+    const prepare = (thread: WorkerThread, ports: Record<string, number>) => {
+      const grown = this.counters.regions[thread.number]!.byteLength < bytesOf(plan.size)
+      const cells = grown ? new SharedArrayBuffer(bytesOf(Math.ceil(plan.size * 1.5))) : null
+      const message = { type: 'prepare' as const, revision, config, rows: plan.rows, ports, cells }
+      return thread.prepare(message, before === null ? START_TIMEOUT : PREPARE_TIMEOUT)
+    }
+    let ports = boundPorts(config, before)
+    try {
+      let rest = threads
+      if (config.listeners.some(({ name, address }) => isAnyPort(address) && ports[name] === undefined)) {
+        // One worker finds the free port; the others join it there.
+        ports = await prepare(threads[0]!, ports)
+        rest = threads.slice(1)
+      }
+      // All answers are awaited, so that no worker is told to abort what it is still preparing.
+      const answers = await Promise.allSettled(rest.map(thread => prepare(thread, ports)))
+      for (const answer of answers) {
+        if (answer.status === 'rejected') throw answer.reason
+        ports = answer.value
+      }
+    } catch (error) {
+      for (const thread of threads) if (!thread.ended) thread.post({ type: 'abort', revision })
+      this.rows.abort(plan)
+      throw error
+    }
+
+    const rows = this.rows.commit(plan, before?.revision ?? 0)
+    this.#inForce = { revision, config, rows, ports }
+    Atomics.store(new Int32Array(this.#shared), REVISION_CELL, revision)
+    for (const { thread } of this.#slots) {
+      if (threads.includes(thread)) this.#enterService(thread)
+      else this.counters.zero(thread.number, plan.rows.fresh)
+    }
+    return revision
+  }
+
+  /** The thread has prepared what is in force. */
+  #enterService(thread: WorkerThread): void {
+    if (thread.ended) return
+    const { revision } = this.#inForce!
+    thread.using.add(revision)
+    thread.post({ type: 'commit', revision })
+    if (!thread.ready) thread.readySince = performance.now()
+    thread.ready = true
+  }
+
+  #startThread(number: number): WorkerThread {
+    this.counters.grow(number, this.rows.size)
+    const cells = this.counters.regions[number]!.buffer as SharedArrayBuffer
+    return new WorkerThread({ worker: number, shared: this.#shared, cells }, this.#options.execArgv, this.#events)
+  }
+
+  #onExit(thread: WorkerThread, crash: Error | null): void {
+    const entries = [...this.rows.entries()]
+    const rowsOf = (kind: Entry['series']['kind']) =>
+      entries.filter(entry => entry.series.kind === kind).map(entry => entry.row)
+    this.counters.clearGauges(thread.number, { versions: rowsOf('version'), listeners: rowsOf('listener') })
+    thread.using.clear()
+    const slot = this.#slots[thread.number]!
+    if (crash !== null) {
+      this.crashes++
+      this.#options.log.error({ worker: thread.number, err: crash }, 'worker crashed')
+    }
+    // Without a revision there is nothing to go on with: start() fails and says why.
+    if (this.#stopping || this.#inForce === null) return
+    const wasStable = thread.readySince > 0 && performance.now() - thread.readySince >= STABLE
+    slot.failures = wasStable ? 1 : slot.failures + 1
+    const delay = slot.failures === 1 ? 0 : Math.min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** (slot.failures - 2))
+    slot.retry = setTimeout(() => {
+      slot.retry = null
+      this.#serialise(() => this.#replace(slot)).catch(() => {})
+    }, delay)
+  }
+
+  async #replace(slot: Slot): Promise<void> {
+    if (this.#stopping) return
+    const { revision, config, rows, ports } = this.#inForce!
+    const thread = this.#startThread(slot.thread.number)
+    slot.thread = thread
+    try {
+      await thread.prepare({ type: 'prepare', revision, config, rows, ports, cells: null }, START_TIMEOUT)
+    } catch (error) {
+      if (!thread.ended && !this.#stopping) {
+        const [fields, message] = described(error, 'worker could not be replaced, trying again')
+        this.#options.log.error({ worker: thread.number, ...fields }, message)
+        // Its exit brings the next attempt.
+        await thread.terminate()
+      }
+      return
+    }
+    this.#enterService(thread)
+    this.#options.log.info({ worker: thread.number, revision }, 'worker replaced')
+  }
+
+  #onMessage(thread: WorkerThread, message: FromWorker): void {
+    switch (message.type) {
+      case 'released':
+        thread.using.delete(message.revision)
+        break
+      case 'code':
+        this.counters.addCode(message.row, message.code)
+        break
+      case 'access':
+        this.#options.writeLines(message.lines)
+        break
+      case 'log':
+        this.#options.log[message.level]({ worker: thread.number, ...message.fields }, message.message)
+        break
+    }
+  }
+
+  #oldestRevision(): number {
+    let oldest = Infinity
+    for (const { thread } of this.#slots) for (const revision of thread.using) oldest = Math.min(oldest, revision)
+    return oldest
+  }
+}
+
+/** True for an address that takes any free port. */
+function isAnyPort(address: string): boolean {
+  return address.endsWith(':0')
+}
+
+/** Ports that listeners with port 0 keep, because the config in force has them at the same address. */
+function boundPorts(config: Config, before: InForce | null): Record<string, number> {
+  const ports: Record<string, number> = {}
+  for (const { name, address } of config.listeners) {
+    const same = before?.config.listeners.some(old => old.name === name && old.address === address) === true
+    if (same && isAnyPort(address)) ports[name] = before!.ports[name]!
+  }
+  return ports
+}

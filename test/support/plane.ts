@@ -1,0 +1,258 @@
+// One data plane in this process, with a listener on a free port and counters that tests read by name.
+// Every test starts its own, so counts are exact; when the test ends nothing may be left of it.
+import { onTestFinished } from 'vitest'
+import { parseConfig } from '../../src/config/load.ts'
+import type { Config } from '../../src/config/schema.ts'
+import { Listener } from '../../src/data/listener.ts'
+import { Plane } from '../../src/data/plane.ts'
+import {
+  BAD_REQUESTS,
+  DURATION_BOUNDS,
+  LISTENER_CELL,
+  REASONS,
+  UNROUTED_ROW,
+  UPSTREAM_ERRORS,
+  VERSION_CELL,
+} from '../../src/observe/cells.ts'
+import { bytesOf, Counters } from '../../src/observe/counters.ts'
+import { compile } from '../../src/snapshot/compile.ts'
+import type { Rows } from '../../src/snapshot/protocol.ts'
+import type { Snapshot } from '../../src/snapshot/types.ts'
+import { SWEEP_INTERVAL } from '../../src/upstream/deadlines.ts'
+import { type Endpoint, Endpoints } from '../../src/upstream/endpoint.ts'
+import { RawClient, until } from './raw.ts'
+
+type Written = Record<string, unknown>
+type HasUrl = { readonly url: string }
+
+/** A config with one listener, one service `shop` and one route to it. */
+export type PlaneOptions = {
+  /** Endpoints by version name, or a version as it is written in the config. */
+  versions: Record<string, HasUrl | HasUrl[] | Written>
+  listener?: Written
+  service?: Written
+  route?: Written
+}
+
+/** Starts a data plane for these options or this config text; it ends with the test. */
+export async function startPlane(config: PlaneOptions | string): Promise<TestPlane> {
+  const plane = new TestPlane(typeof config === 'string' ? config : JSON.stringify(documentOf(config)))
+  await plane.open()
+  onTestFinished(() => plane.close())
+  return plane
+}
+
+function documentOf({ versions, listener, service, route }: PlaneOptions): Written {
+  return {
+    listeners: [{ name: 'public', address: '127.0.0.1:0', ...listener }],
+    services: [
+      {
+        name: 'shop',
+        versions: Object.entries(versions).map(([name, version]) => {
+          if ('url' in version) return { name, endpoints: [version.url] }
+          if (Array.isArray(version)) return { name, endpoints: version.map(({ url }) => url) }
+          return { name, ...version }
+        }),
+        ...service,
+      },
+    ],
+    routes: [{ name: 'shop', service: 'shop', ...route }],
+  }
+}
+
+/** A row for every series, each the next free one. */
+function rowsOf({ routes, services, listeners }: Config): Rows {
+  const fresh: number[] = []
+  const next = () => fresh[fresh.push(UNROUTED_ROW + 1 + fresh.length) - 1]!
+  return {
+    routes: routes.map(route => services.find(({ name }) => name === route.service)!.versions.map(next)),
+    versions: services.map(({ versions }) => versions.map(next)),
+    listeners: listeners.map(next),
+    fresh,
+  }
+}
+
+class TestPlane {
+  readonly snapshot: Snapshot
+  readonly plane: Plane
+  readonly listener: Listener
+  port = 0
+  /** Warnings of the plane. */
+  readonly warnings: string[] = []
+  readonly #rows: Rows
+  readonly #counters = new Counters()
+  readonly #endpoints: Endpoints
+  readonly #clients: RawClient[] = []
+  readonly #sweep: NodeJS.Timeout
+
+  constructor(text: string) {
+    const loaded = parseConfig(text, { env: {} })
+    if (!loaded.ok) throw new Error(loaded.problems.map(({ path, message }) => `${path}: ${message}`).join('\n'))
+    this.#rows = rowsOf(loaded.config)
+    const cells = new Float64Array(new SharedArrayBuffer(bytesOf(this.#rows.fresh.length + 1)))
+    this.#counters.regions.push(cells)
+    const revision = new Int32Array(new SharedArrayBuffer(4)).fill(1)
+    this.plane = new Plane(
+      revision,
+      cells,
+      message => {
+        if (message.type === 'code') this.#counters.addCode(message.row, message.code)
+        if (message.type === 'log') this.warnings.push(message.message)
+      },
+      () => {},
+      () => {},
+    )
+    this.#endpoints = new Endpoints(this.plane.deadlines, this.plane)
+    this.snapshot = compile(loaded.config, 1, this.#rows, this.#endpoints, null)
+    this.plane.prepare(this.snapshot)
+    this.listener = new Listener(this.plane, this.snapshot.listeners[0]!)
+    this.#sweep = setInterval(() => {
+      this.plane.tick()
+      this.plane.deadlines.sweep(this.plane.recently)
+    }, SWEEP_INTERVAL)
+  }
+
+  async open(): Promise<void> {
+    this.port = await this.listener.open(0)
+  }
+
+  /** A new client connection; it is destroyed with the plane. */
+  connect(): RawClient {
+    const client = new RawClient(this.port)
+    this.#clients.push(client)
+    return client
+  }
+
+  /** Closes everything and fails when something is left. */
+  async close(): Promise<void> {
+    try {
+      for (const client of this.#clients) client.destroy()
+      const left = () => this.#left()
+      await until(() => left() === '', 'nothing left').catch(() => {
+        throw new Error(`left after the test: ${left()}`)
+      })
+      for (const { endpoint, version } of this.#all()) this.#endpoints.release('shop', version, endpoint.url)
+      const open = this.#all().reduce((sum, { endpoint }) => sum + endpoint.pool.open, 0)
+      if (open !== 0) throw new Error(`${open} upstream connections left in closed pools`)
+      if (this.warnings.length > 0) throw new Error(this.warnings.join('\n'))
+    } finally {
+      clearInterval(this.#sweep)
+      this.listener.close(this.plane.now())
+      this.listener.cut()
+    }
+  }
+
+  /** Requests by status of all routes; 0 is a client that left first. */
+  codes(): Record<number, number> {
+    return this.#codes(this.#rows.routes.flat())
+  }
+
+  /** Requests by status that reached no route. */
+  unrouted(): Record<number, number> {
+    return this.#codes([UNROUTED_ROW])
+  }
+
+  /** Refused requests by kind, those that occurred. */
+  bad(): Record<string, number> {
+    return this.#named(BAD_REQUESTS, kind => this.#listenerCell(LISTENER_CELL.bad + kind))
+  }
+
+  /** Upstream errors by kind, those that occurred. */
+  errors(version?: string): Record<string, number> {
+    return this.#named(UPSTREAM_ERRORS, kind => this.#versionCell(VERSION_CELL.errors + kind, version))
+  }
+
+  /** Selections by reason, those that occurred. */
+  selections(version?: string): Record<string, number> {
+    return this.#named(REASONS, reason => this.#versionCell(VERSION_CELL.selections + reason, version))
+  }
+
+  get connections(): number {
+    return this.#listenerCell(LISTENER_CELL.connections)
+  }
+
+  inFlight(version?: string): number {
+    return this.#versionCell(VERSION_CELL.inFlight, version)
+  }
+
+  tunnels(version?: string): number {
+    return this.#versionCell(VERSION_CELL.tunnels, version)
+  }
+
+  retries(version?: string): number {
+    return this.#versionCell(VERSION_CELL.retries, version)
+  }
+
+  bytesIn(version?: string): number {
+    return this.#versionCell(VERSION_CELL.bytesIn, version)
+  }
+
+  bytesOut(version?: string): number {
+    return this.#versionCell(VERSION_CELL.bytesOut, version)
+  }
+
+  /** How many first bytes were timed. */
+  firstBytes(version?: string): number {
+    let count = 0
+    for (let i = 0; i <= DURATION_BOUNDS.length; i++) count += this.#versionCell(VERSION_CELL.firstByte + i, version)
+    return count
+  }
+
+  /** Connections to endpoints: open ones and idle ones among them. */
+  pools(): { open: number; idle: number } {
+    const endpoints = this.#all().map(({ endpoint }) => endpoint)
+    return {
+      open: endpoints.reduce((sum, { pool }) => sum + pool.open, 0),
+      idle: endpoints.reduce((sum, { pool }) => sum + pool.idle, 0),
+    }
+  }
+
+  #left(): string {
+    const busy = this.#all().filter(({ endpoint }) => endpoint.inFlight !== 0)
+    const counts = {
+      connections: this.listener.connections.size,
+      'connections counted': this.connections,
+      'in flight': this.inFlight(),
+      tunnels: this.tunnels(),
+      'snapshot users': this.snapshot.users,
+      'busy endpoints': busy.length,
+    }
+    const open = Object.entries(counts).filter(([, count]) => count !== 0)
+    return open.map(([name, count]) => `${name} ${count}`).join(', ')
+  }
+
+  #all(): { version: string; endpoint: Endpoint }[] {
+    return this.snapshot.services.flatMap(({ versions }) =>
+      versions.flatMap(({ name, endpoints }) => endpoints.map(endpoint => ({ version: name, endpoint }))),
+    )
+  }
+
+  #codes(rows: number[]): Record<number, number> {
+    const sums: Record<number, number> = {}
+    for (const row of rows) {
+      for (const [code, count] of this.#counters.codes(row)) sums[code] = (sums[code] ?? 0) + count
+    }
+    return sums
+  }
+
+  /** Sum over one version, or all. */
+  #versionCell(cell: number, version?: string): number {
+    let sum = 0
+    for (const [s, service] of this.snapshot.services.entries()) {
+      for (const [v, { name }] of service.versions.entries()) {
+        if (version === undefined || name === version) sum += this.#counters.read(this.#rows.versions[s]![v]!, cell)
+      }
+    }
+    return sum
+  }
+
+  #listenerCell(cell: number): number {
+    return this.#counters.read(this.#rows.listeners[0]!, cell)
+  }
+
+  #named(names: readonly string[], read: (index: number) => number): Record<string, number> {
+    return Object.fromEntries(names.map((name, i) => [name, read(i)] as const).filter(([, count]) => count !== 0))
+  }
+}
+
+export type { TestPlane }
