@@ -90,7 +90,7 @@ describe('values that are one reference', () => {
 describe('what is not set', () => {
   it('is named, all of a value at once', () => {
     expect(problemsOf(edited({ 3: '    address: "${HOST}:${PORT}"' }))).toEqual([
-      '3:14: CONFIG_ENV listeners[0].address: the environment variable HOST and the environment variable PORT is not set. Set HOST and PORT, or give a default: ${HOST:-value}.',
+      '3:14: CONFIG_ENV listeners[0].address: HOST and PORT are not set. Set HOST and PORT, or give a default: ${HOST:-value}.',
     ])
   })
 

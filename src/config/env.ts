@@ -47,10 +47,11 @@ export function substitute(scalar: string, env: Env): Substituted {
     }
   }
   if (missing.length > 0) {
+    const names = missing.join(' and ')
     return {
       ok: false,
-      message: `${missing.map(name => `the environment variable ${name}`).join(' and ')} is not set`,
-      fix: `Set ${missing.join(' and ')}, or give a default: \${${missing[0]}:-value}.`,
+      message: missing.length === 1 ? `the environment variable ${names} is not set` : `${names} are not set`,
+      fix: `Set ${names}, or give a default: \${${missing[0]}:-value}.`,
     }
   }
   return { ok: true, text, changed, whole: WHOLE.test(scalar) }

@@ -266,10 +266,10 @@ export class Exchange implements ResponseSink, Timed {
     this.answered = true
   }
 
-  onResponseBody(bytes: Buffer, from: number, to: number): void {
+  onResponseBody(bytes: Buffer, from: number, to: number, text: string | null): void {
     const { client } = this
     this.#bytesOut += to - from
-    client.writer.bodyInPlace(bytes, from, to)
+    client.writer.bodyInPlace(bytes, from, to, text)
     if (client.socket.writableLength > 0) this.#connection!.giveMemory()
     if (client.congested && !this.#paused) {
       this.#paused = true

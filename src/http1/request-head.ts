@@ -324,6 +324,8 @@ export class RequestHead {
   #judgeAuthority(): boolean {
     const authority = this.authority
     if (authority !== '' && authority === this.#lastAuthority) {
+      // The very same string, so that whoever compares it again compares pointers.
+      this.authority = this.#lastAuthority
       this.host = this.#lastHost
       return true
     }

@@ -22,8 +22,12 @@ export type ResponseFault =
   | 'http_response_header_section_size'
   | 'http_response_transfer_coding'
 
+/** Bytes of an answer that are turned into text whole. */
+const SHORT = 2048
+
 export class ResponseHead {
   readonly fields = new FieldBlock()
+  /** The head as latin1; when the bytes parsed are few, all of them, body included. */
   text = ''
   /** Bytes of the head, the empty line included. */
   length = 0
@@ -79,7 +83,8 @@ export class ResponseHead {
       return refused(this, headEnd === TOO_MANY ? 'http_response_header_section_size' : 'http_protocol_error')
     }
     this.length = headEnd - at
-    this.text = bytes.latin1Slice(at, headEnd)
+    // A short answer becomes text once, head and body together: the call costs more than the bytes.
+    this.text = bytes.latin1Slice(at, end - at <= SHORT ? end : headEnd)
     this.reason = this.text.slice(reasonAt - at, reasonEnd - at)
     return this.#judge(method)
   }
@@ -87,6 +92,12 @@ export class ResponseHead {
   /** Offset of the first field line in `text`. */
   get fieldsAt(): number {
     return this.fields.count === 0 ? this.fields.end : this.fields.nameStart[0]!
+  }
+
+  /** The first `size` bytes behind the head as text, null when they are not at hand. */
+  bodyText(size: number): string | null {
+    const end = this.length + size
+    return end <= this.text.length ? this.text.slice(this.length, end) : null
   }
 
   /** Junk is told from a short read at the first byte that cannot belong to a status line. */

@@ -45,7 +45,7 @@ export class MessageWriter {
     const size = to - from
     if (size === 0) return
     if (size <= TEXT_LIMIT) {
-      this.#bodyAsText(bytes, from, to)
+      this.#bodyAsText(bytes.latin1Slice(from, to))
       return
     }
     const chunked = this.#framing === BODY_CHUNKED
@@ -65,29 +65,28 @@ export class MessageWriter {
   /**
    * Adds bytes[from, to) to the body without a copy: what goes before and behind the piece is written
    * around it, into HEADROOM and TAILROOM. When the socket does not take all of it at once
-   * (`writableLength` > 0), the memory must not change any more.
+   * (`writableLength` > 0), the memory must not change any more. `text` is the piece as latin1 where it is at hand.
    */
-  bodyInPlace(bytes: Buffer, from: number, to: number): void {
+  bodyInPlace(bytes: Buffer, from: number, to: number, text: string | null): void {
     const size = to - from
     if (size <= TEXT_LIMIT) {
-      if (size > 0) this.#bodyAsText(bytes, from, to)
+      if (size > 0) this.#bodyAsText(text ?? bytes.latin1Slice(from, to))
       return
     }
     const chunked = this.#framing === BODY_CHUNKED
-    const text = this.#take(chunked, size)
-    if (text.length > from) {
-      this.#gather(text, bytes.subarray(from, to), chunked)
+    const before = this.#take(chunked, size)
+    if (before.length > from) {
+      this.#gather(before, bytes.subarray(from, to), chunked)
       return
     }
-    const start = from - text.length
-    if (text !== '') bytes.latin1Write(text, start)
+    const start = from - before.length
+    if (before !== '') bytes.latin1Write(before, start)
     if (chunked) bytes.latin1Write('\r\n', to)
     this.socket.write(bytes.subarray(start, chunked ? to + 2 : to))
   }
 
-  #bodyAsText(bytes: Buffer, from: number, to: number): void {
-    const text = bytes.latin1Slice(from, to)
-    this.#text += this.#framing === BODY_CHUNKED ? (to - from).toString(16) + '\r\n' + text + '\r\n' : text
+  #bodyAsText(text: string): void {
+    this.#text += this.#framing === BODY_CHUNKED ? text.length.toString(16) + '\r\n' + text + '\r\n' : text
     if (this.#text.length > COPY_LIMIT) this.flush()
   }
 

@@ -26,8 +26,8 @@ export interface ResponseSink {
   /** 1xx other than 101. */
   onInformational(head: ResponseHead): void
   onResponse(head: ResponseHead): void
-  /** Payload, without framing, in memory with HEADROOM before and TAILROOM behind it. */
-  onResponseBody(bytes: Buffer, from: number, to: number): void
+  /** Payload, without framing, in memory with HEADROOM before and TAILROOM behind it; `text` is the same as latin1 or null. */
+  onResponseBody(bytes: Buffer, from: number, to: number, text: string | null): void
   /** The answer is complete; the connection is no longer this sink's. */
   onResponseEnd(trailers: string): void
   /** 101: from here on bytes belong to the tunnel. */
@@ -249,7 +249,7 @@ export class UpstreamConnection implements Timed {
         this.#readHead(end)
         break
       case BODY:
-        this.#readBody(this.#memory, HEADROOM, end)
+        this.#readBody(this.#memory, HEADROOM, end, null)
         break
       case TUNNEL:
         this.sink?.onTunnelData(this.#memory, HEADROOM, end)
@@ -316,7 +316,7 @@ export class UpstreamConnection implements Timed {
     sink.onResponse(head)
     if (this.sink !== sink) return
     if (this.#framing === BODY_NONE) this.#complete(at < end, '')
-    else if (at < end) this.#readBody(bytes, at, end)
+    else if (at < end) this.#readBody(bytes, at, end, head)
     else this.deadline = context.now() + this.pool.settings.idleMs
   }
 
@@ -333,12 +333,13 @@ export class UpstreamConnection implements Timed {
     if (at < end) sink.onTunnelData(bytes, at, end)
   }
 
-  #readBody(bytes: Buffer, at: number, end: number): void {
+  /** `head` is the answer's when the bytes follow it in the same read. */
+  #readBody(bytes: Buffer, at: number, end: number, head: ResponseHead | null): void {
     const sink = this.sink!
     if (this.#framing === BODY_CHUNKED) {
       const decoder = this.#decoder!
       const next = decoder.decode(bytes, at, end)
-      if (decoder.to > decoder.from) sink.onResponseBody(bytes, decoder.from, decoder.to)
+      if (decoder.to > decoder.from) sink.onResponseBody(bytes, decoder.from, decoder.to, null)
       if (this.sink !== sink) return
       if (decoder.failed) {
         this.#fail('http_response_transfer_coding')
@@ -349,11 +350,11 @@ export class UpstreamConnection implements Timed {
         return
       }
     } else if (this.#framing === BODY_CLOSE) {
-      sink.onResponseBody(bytes, at, end)
+      sink.onResponseBody(bytes, at, end, null)
     } else {
       const take = Math.min(this.#remaining, end - at)
       this.#remaining -= take
-      sink.onResponseBody(bytes, at, at + take)
+      sink.onResponseBody(bytes, at, at + take, head === null ? null : head.bodyText(take))
       if (this.sink !== sink) return
       if (this.#remaining === 0) {
         this.#complete(at + take < end, '')
