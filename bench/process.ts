@@ -76,6 +76,7 @@ export class Program {
 
   /** CPU time of the program and its workers since they started, in microseconds. */
   get cpuMicros(): number {
+    if (!this.alive) throw new Error(`${this.name} ended while it was measured\n${this.errors}`)
     let ticks = 0
     for (const pid of family(this.pid)) ticks += cpuTicks(pid)
     return ticks * MICROS_PER_TICK

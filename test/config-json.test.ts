@@ -30,8 +30,8 @@ it.each([
 it('says where the mistakes of a JSON file are', () => {
   const text = JSON.stringify({ ...DOCUMENT, routes: [{ nme: 'a', service: 'shp' }] }, null, 2)
   expect(problemsOf(text)).toEqual([
-    '31:7: CONFIG_UNKNOWN_KEY routes[0].nme: unknown key "nme". Did you mean "name"?',
-    '32:18: CONFIG_REFERENCE routes[0].service: there is no service "shp". Did you mean "shop"?',
+    '29:7: CONFIG_UNKNOWN_KEY routes[0].nme: unknown key "nme". Did you mean "name"?',
+    '30:18: CONFIG_REFERENCE routes[0].service: there is no service "shp". Did you mean "shop"?',
   ])
 })
 

@@ -179,6 +179,31 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '8:28: CONFIG_ENDPOINT services[0].versions[0].endpoints[0].url: the endpoint names no valid host. Write it like http://127.0.0.1:9001.',
   ],
   [
+    'the endpoint http://0x7f',
+    { 8: '        endpoints: ["http://0x7f"]' },
+    '8:21: CONFIG_ENDPOINT services[0].versions[0].endpoints[0]: the endpoint names no valid host. Write it like http://127.0.0.1:9001.',
+  ],
+  [
+    'the endpoint http://a.0x1',
+    { 8: '        endpoints: ["http://a.0x1"]' },
+    '8:21: CONFIG_ENDPOINT services[0].versions[0].endpoints[0]: the endpoint names no valid host. Write it like http://127.0.0.1:9001.',
+  ],
+  [
+    'the endpoint http://-a',
+    { 8: '        endpoints: ["http://-a"]' },
+    '8:21: CONFIG_ENDPOINT services[0].versions[0].endpoints[0]: the endpoint names no valid host. Write it like http://127.0.0.1:9001.',
+  ],
+  [
+    'the endpoint http://a..b',
+    { 8: '        endpoints: ["http://a..b"]' },
+    '8:21: CONFIG_ENDPOINT services[0].versions[0].endpoints[0]: the endpoint names no valid host. Write it like http://127.0.0.1:9001.',
+  ],
+  [
+    'the endpoint http://127.0.0.1.5',
+    { 8: '        endpoints: ["http://127.0.0.1.5"]' },
+    '8:21: CONFIG_ENDPOINT services[0].versions[0].endpoints[0]: the endpoint names no valid host. Write it like http://127.0.0.1:9001.',
+  ],
+  [
     'a host with a port',
     { 13: '    service: shop\n    match: { hosts: ["shop.test:8080"] }' },
     '14:22: CONFIG_HOST routes[0].match.hosts[0]: "shop.test:8080" has a port, and routes match on the host alone. Remove the port.',

@@ -131,7 +131,8 @@ describe('sizes', () => {
 
 describe('extensions', () => {
   const MAX = 4096
-  const extended = (...sizes: number[]) => Buffer.from(sizes.map(size => `1;${'e'.repeat(size)}\r\na\r\n`).join('') + END)
+  const extended = (...sizes: number[]) =>
+    Buffer.from(sizes.map(size => `1;${'e'.repeat(size)}\r\na\r\n`).join('') + END)
   test('are bounded over the whole message (CVE-2024-22019)', () => {
     expect(decode(extended(MAX))).toMatchObject({ state: 'done', payload: 'a' })
     expect(decode(extended(MAX + 1))).toMatchObject({ state: 'failed', payload: '' })

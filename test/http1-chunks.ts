@@ -56,5 +56,12 @@ export function expectDecoded(raw: string, expected: Partial<Decoded>, limit = T
   const everywhere = Array.from({ length: Math.max(0, bytes.length - 1) }, (_, i) => i + 1)
   for (const cut of everywhere) expect(decode(bytes, [cut], limit), `cut at ${cut}`).toEqual(wanted)
   expect(decode(bytes, everywhere, limit), 'byte by byte').toEqual(wanted)
-  expect(decode(bytes, everywhere.flatMap(cut => [cut, cut]), limit), 'with empty reads').toEqual(wanted)
+  expect(
+    decode(
+      bytes,
+      everywhere.flatMap(cut => [cut, cut]),
+      limit,
+    ),
+    'with empty reads',
+  ).toEqual(wanted)
 }

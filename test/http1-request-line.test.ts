@@ -13,7 +13,10 @@ describe('request lines that are accepted', () => {
     ['GET / HTTP/1.0', { minor: 0, verbatim: false, keepAlive: false }],
     ['GET /a?b HTTP/1.1', { target: '/a?b', path: '/a', query: 'b', hasQuery: true }],
     ['GET /? HTTP/1.1', { target: '/?', hasQuery: true }],
-    ['GET /a?b?c/../%zz%00\\ HTTP/1.1', { target: '/a?b?c/../%zz%00\\', path: '/a', query: 'b?c/../%zz%00\\', hasQuery: true }],
+    [
+      'GET /a?b?c/../%zz%00\\ HTTP/1.1',
+      { target: '/a?b?c/../%zz%00\\', path: '/a', query: 'b?c/../%zz%00\\', hasQuery: true },
+    ],
     ['GET //a//b/ HTTP/1.1', { target: '//a//b/', path: '//a//b/' }],
     ['GET //evil.test/x HTTP/1.1', { target: '//evil.test/x', path: '//evil.test/x' }],
     ['GET /a.b/c..d/..e/...f HTTP/1.1', { target: '/a.b/c..d/..e/...f', path: '/a.b/c..d/..e/...f' }],
@@ -161,14 +164,8 @@ describe('forms of the target', () => {
     // asterisk-form, and what stands for it in absolute-form (RFC 9112 3.2.4).
     ['OPTIONS * HTTP/1.1', { method: 'OPTIONS', target: '*', path: '*' }],
     ['OPTIONS / HTTP/1.1', { method: 'OPTIONS' }],
-    [
-      'OPTIONS http://b.test HTTP/1.1',
-      { ...absolute('http://b.test', {})[1], method: 'OPTIONS', path: '*' },
-    ],
-    [
-      'OPTIONS http://b.test/ HTTP/1.1',
-      { ...absolute('http://b.test/', {})[1], method: 'OPTIONS', path: '/' },
-    ],
+    ['OPTIONS http://b.test HTTP/1.1', { ...absolute('http://b.test', {})[1], method: 'OPTIONS', path: '*' }],
+    ['OPTIONS http://b.test/ HTTP/1.1', { ...absolute('http://b.test/', {})[1], method: 'OPTIONS', path: '/' }],
     [
       'OPTIONS http://b.test?y HTTP/1.1',
       { ...absolute('http://b.test?y', {})[1], method: 'OPTIONS', query: 'y', hasQuery: true },
@@ -298,8 +295,8 @@ describe('paths', () => {
 test('what one request said does not show in the next', () => {
   accepted('OPTIONS http://b.test/a?b HTTP/1.0\r\nMax-Forwards: 3\r\nContent-Length: 4\r\nConnection: close, x\r\n\r\n')
   expectRequest(withHost('GET / HTTP/1.1'), {})
-  expect(
-    accepted(withHost('GET / HTTP/1.0').replace('Host: a.test\r\n', 'Connection: keep-alive\r\n')).keepAlive,
-  ).toBe(true)
+  expect(accepted(withHost('GET / HTTP/1.0').replace('Host: a.test\r\n', 'Connection: keep-alive\r\n')).keepAlive).toBe(
+    true,
+  )
   expectRequest(withHost('GET / HTTP/1.1'), {})
 })

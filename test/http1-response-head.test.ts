@@ -114,8 +114,16 @@ describe('framing', () => {
     ['Content-Length: 5\r\n', 'POST', { framing: 'length', contentLength: 5, fields: [['Content-Length', '5']] }],
     ['Content-Length: 5\r\n', 'HEAD', { contentLength: 5, fields: [['Content-Length', '5']] }],
     ['Content-Length: 005\r\n', 'GET', { framing: 'length', contentLength: 5, fields: [['Content-Length', '005']] }],
-    ['Transfer-Encoding: chunked\r\n', 'GET', { framing: 'chunked', contentLength: -1, fields: [['Transfer-Encoding', 'chunked']] }],
-    ['transfer-encoding: CHUNKED \r\n', 'GET', { framing: 'chunked', contentLength: -1, fields: [['transfer-encoding', 'CHUNKED']] }],
+    [
+      'Transfer-Encoding: chunked\r\n',
+      'GET',
+      { framing: 'chunked', contentLength: -1, fields: [['Transfer-Encoding', 'chunked']] },
+    ],
+    [
+      'transfer-encoding: CHUNKED \r\n',
+      'GET',
+      { framing: 'chunked', contentLength: -1, fields: [['transfer-encoding', 'CHUNKED']] },
+    ],
     ['Transfer-Encoding: chunked\r\n', 'HEAD', { contentLength: -1, fields: [['Transfer-Encoding', 'chunked']] }],
     // HEAD is a case-sensitive method.
     ['Content-Length: 5\r\n', 'head', { framing: 'length', contentLength: 5, fields: [['Content-Length', '5']] }],
@@ -126,8 +134,18 @@ describe('framing', () => {
   test.each([100, 101, 102, 103, 199, 204, 304])('%d has no body, whatever it says', status => {
     const head = (lines: string) => `HTTP/1.1 ${status} x\r\n${lines}\r\n`
     expectResponse(head(''), { status, reason: 'x', contentLength: -1, fields: [] })
-    expectResponse(head('Content-Length: 5\r\n'), { status, reason: 'x', contentLength: 5, fields: [['Content-Length', '5']] })
-    expectResponse(head('Transfer-Encoding: chunked\r\n'), { status, reason: 'x', contentLength: -1, fields: [['Transfer-Encoding', 'chunked']] })
+    expectResponse(head('Content-Length: 5\r\n'), {
+      status,
+      reason: 'x',
+      contentLength: 5,
+      fields: [['Content-Length', '5']],
+    })
+    expectResponse(head('Transfer-Encoding: chunked\r\n'), {
+      status,
+      reason: 'x',
+      contentLength: -1,
+      fields: [['Transfer-Encoding', 'chunked']],
+    })
   })
 
   test.each([200, 201, 205, 206, 301, 303, 305, 400, 500])('%d without a length ends with the connection', status => {
@@ -167,7 +185,10 @@ describe('framing', () => {
 
 describe('whether the connection may be used again', () => {
   const keeping = (lines: string, keepAlive: boolean, nominated: string[] | null = null, minor = 1) => {
-    const fields = lines.split('\r\n').slice(0, -1).map(line => line.split(': ') as [string, string])
+    const fields = lines
+      .split('\r\n')
+      .slice(0, -1)
+      .map(line => line.split(': ') as [string, string])
     expectResponse(ok(EMPTY + lines, minor), { minor, keepAlive, nominated, fields: [EMPTY_FIELD, ...fields] })
   }
   test('Connection decides', () => {
@@ -189,7 +210,11 @@ describe('whether the connection may be used again', () => {
   })
   test('a body that ends with the connection does not keep it', () => {
     expectResponse(ok('Connection: keep-alive\r\n'), { ...UNDELIMITED, fields: [['Connection', 'keep-alive']] })
-    expectResponse(ok('Connection: keep-alive\r\n', 0), { ...UNDELIMITED, minor: 0, fields: [['Connection', 'keep-alive']] })
+    expectResponse(ok('Connection: keep-alive\r\n', 0), {
+      ...UNDELIMITED,
+      minor: 0,
+      fields: [['Connection', 'keep-alive']],
+    })
   })
   test.each([
     ['timeout=5', 5],
@@ -207,7 +232,10 @@ describe('whether the connection may be used again', () => {
     ['timeout=-5', -1],
     ['xtimeout=5', -1],
   ])('Keep-Alive: %s is %d seconds', (value, keepAliveTimeout) => {
-    expectResponse(ok(`${EMPTY}Keep-Alive: ${value}\r\n`), { keepAliveTimeout, fields: [EMPTY_FIELD, ['Keep-Alive', value]] })
+    expectResponse(ok(`${EMPTY}Keep-Alive: ${value}\r\n`), {
+      keepAliveTimeout,
+      fields: [EMPTY_FIELD, ['Keep-Alive', value]],
+    })
   })
   test('Upgrade', () => {
     expectResponse('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n', {
@@ -215,7 +243,10 @@ describe('whether the connection may be used again', () => {
       reason: 'Switching Protocols',
       contentLength: -1,
       upgrade: 'websocket',
-      fields: [['Connection', 'Upgrade'], ['Upgrade', 'websocket']],
+      fields: [
+        ['Connection', 'Upgrade'],
+        ['Upgrade', 'websocket'],
+      ],
     })
   })
 })

@@ -74,7 +74,8 @@ test('Connection cannot have Host or the framing removed', async () => {
   const connection = 'Connection: host, content-length, transfer-encoding'
   await client.ask(request('POST', '/a', [connection, 'Content-Length: 4'], 'body'))
   await client.ask(request('POST', '/b', [connection, 'Transfer-Encoding: chunked'], '4\r\nbody\r\n0\r\n\r\n'))
-  for (const { text, all } of upstream.requests) expect([text, all.call(upstream.requests[0], 'host')]).toEqual(['body', ['shop.test']])
+  for (const { text, all } of upstream.requests)
+    expect([text, all.call(upstream.requests[0], 'host')]).toEqual(['body', ['shop.test']])
   expect(upstream.requests.map(({ target }) => target)).toEqual(['/a', '/b'])
 })
 
@@ -82,7 +83,8 @@ test('TE: trailers is passed on as what the next hop may do, other codings are n
   const upstream = await startUpstream()
   const plane = await startPlane({ versions: { blue: upstream } })
   const client = plane.connect()
-  for (const te of ['trailers', 'gzip, Trailers', 'deflate']) await client.ask(get('/', [`TE: ${te}`, 'Connection: TE']))
+  for (const te of ['trailers', 'gzip, Trailers', 'deflate'])
+    await client.ask(get('/', [`TE: ${te}`, 'Connection: TE']))
   expect(upstream.heads.map(head => [head.get('te'), head.get('connection')])).toEqual([
     ['trailers', 'TE'],
     ['trailers', 'TE'],
@@ -273,7 +275,9 @@ describe('Max-Forwards', () => {
     const client = plane.connect()
     const options = await client.ask(request('OPTIONS', '/', ['Max-Forwards: 0']))
     expect([options.status, options.text]).toEqual([200, ''])
-    const trace = await client.ask(request('TRACE', '/a', ['Max-Forwards: 0', 'X-Any: 1', 'Cookie: a=b', 'Authorization: c']))
+    const trace = await client.ask(
+      request('TRACE', '/a', ['Max-Forwards: 0', 'X-Any: 1', 'Cookie: a=b', 'Authorization: c']),
+    )
     expect([trace.status, trace.get('content-type')]).toEqual([200, 'message/http'])
     expect(trace.text).toBe('TRACE /a HTTP/1.1\r\nHost: shop.test\r\nMax-Forwards: 0\r\nX-Any: 1\r\n\r\n')
     expect((await client.ask(get('/next', ['Max-Forwards: 0']))).text).toBe('GET /next')

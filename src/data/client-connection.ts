@@ -41,6 +41,8 @@ export class ClientConnection implements Timed {
   minor = 1
   /** Another request may follow on this connection. */
   keepAlive = true
+  /** The client waits for 100 Continue before it sends the body, or for an answer that spares it the body. */
+  expectsContinue = false
 
   #exchange: Exchange | null = null
   #tunnel: Tunnel | null = null
@@ -53,7 +55,6 @@ export class ClientConnection implements Timed {
   #bodyLeft = 0
   #bodyBytes = 0
   #decoder: ChunkedDecoder | null = null
-  #expectsContinue = false
   /** Reading stopped because the upstream is slower than the client. */
   #bodyPaused = false
   /** Reading stopped because enough requests wait. */
@@ -92,7 +93,7 @@ export class ClientConnection implements Timed {
   /** True when what is left of the request body is little enough to be read and dropped. */
   get canSkipBody(): boolean {
     if (this.#bodyDone) return true
-    return this.#bodyFraming !== BODY_CHUNKED && this.#bodyLeft <= SKIPPED_BODY && !this.#expectsContinue
+    return this.#bodyFraming !== BODY_CHUNKED && this.#bodyLeft <= SKIPPED_BODY && !this.expectsContinue
   }
 
   /** True when the client takes the answer slower than it comes. */
@@ -176,7 +177,7 @@ export class ClientConnection implements Timed {
       this.socket.destroy()
     } else if (exchange === null) {
       if (this.#headBegun)
-        this.#refuse({ status: 408, kind: 'header_timeout', detail: 'The request head took too long.' })
+        this.#refuse({ status: 408, kind: 'header_timeout', detail: 'The request head took too long.' }, this.#pending!)
       else this.socket.destroy()
     } else if (this.#ended) {
       this.#probe(exchange, now)
@@ -237,7 +238,7 @@ export class ClientConnection implements Timed {
             this.deadline = now + settings.headerMs
           }
         } else {
-          this.#refuse(head.refusal)
+          this.#refuse(head.refusal, bytes)
         }
         break
       }
@@ -249,7 +250,7 @@ export class ClientConnection implements Timed {
       this.#bodyDone = head.framing === BODY_NONE
       this.#bodyLeft = head.contentLength
       this.#bodyBytes = 0
-      this.#expectsContinue = head.expectContinue
+      this.expectsContinue = head.expectContinue
       this.#decoder = head.framing === BODY_CHUNKED ? new ChunkedDecoder(settings.headerBytes) : null
       this.forwarding.identify(head, settings.trusted)
       const length = head.length
@@ -344,13 +345,14 @@ export class ClientConnection implements Timed {
     if (pending !== null) this.#parse(pending)
   }
 
-  /** Answers a request that never became an exchange, and closes. */
-  #refuse(why: Refusal): void {
+  /** Answers a request that never became an exchange, whose head begins with `bytes`, and closes. */
+  #refuse(why: Refusal, bytes: Buffer): void {
     this.#countBad(why.kind as BadRequest)
     this.keepAlive = false
     this.plane.countCode(UNROUTED_ROW * ROW, why.status)
     const lines = this.closing() + this.plane.dateLine
-    this.writer.begin(problem(why.status, 'http_request_error', why.detail, lines, false), BODY_NONE)
+    const isHead = bytes.toString('latin1', 0, 5) === 'HEAD '
+    this.writer.begin(problem(why.status, 'http_request_error', why.detail, lines, isHead), BODY_NONE)
     this.writer.flush()
     this.#linger()
   }

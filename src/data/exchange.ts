@@ -258,7 +258,13 @@ export class Exchange implements ResponseSink, Timed {
     this.#framingOut = clientFraming(head.framing, client.minor)
     if (this.#framingOut === BODY_CLOSE) client.keepAlive = false
     // An upstream that refuses or closes before it has read the body will not read the rest (RFC 9112 9.3).
-    if (!this.#requestDone && (head.status >= 400 || !head.keepAlive)) client.keepAlive = false
+    // Nor can it be told whether a client that waited for 100 Continue will send the body after another answer.
+    if (
+      !this.#requestDone &&
+      (head.status >= 400 || !head.keepAlive || (client.expectsContinue && this.#bytesIn === 0))
+    ) {
+      client.keepAlive = false
+    }
     client.writer.begin(
       composeResponse(head, this.#version!, this.#framingOut, client.closing(), plane.dateLine, this.#cookie),
       this.#framingOut,
@@ -425,7 +431,10 @@ export class Exchange implements ResponseSink, Timed {
   }
 
   #requestId(head: RequestHead): string {
-    if ((head.seen & (1 << FIELD.requestId)) === 0) return this.client.plane.requestId()
+    // An id that Connection names ends here, and the upstream must have one (RFC 9110 7.6.1).
+    if ((head.seen & (1 << FIELD.requestId)) === 0 || head.nominated?.includes('x-request-id') === true) {
+      return this.client.plane.requestId()
+    }
     return REQUEST_ID.test(head.header('x-request-id')!) ? '' : this.client.plane.requestId()
   }
 

@@ -1,5 +1,7 @@
 // compile(config) → Snapshot: text becomes numbers, tables and matchers, once per revision and worker.
 // It is pure but for the endpoints it takes hold of, which live longer than a revision.
+import { availableParallelism } from 'node:os'
+import { parseAddress } from '../config/address.ts'
 import type { Config, HeaderEditConfig, RouteConfig, ServiceConfig } from '../config/schema.ts'
 import { parseDuration, parseSize } from '../config/units.ts'
 import { ROW } from '../observe/cells.ts'
@@ -25,8 +27,9 @@ export function compile(
   endpoints: Endpoints,
   before: Snapshot | null,
 ): Snapshot {
+  const workers = config.workers === 'auto' ? availableParallelism() : config.workers
   const listeners = config.listeners.map((listener, i): ListenerSettings => {
-    const { host, port } = splitAddress(listener.address)
+    const { host, port } = parseAddress(listener.address)
     return {
       name: listener.name,
       host,
@@ -36,7 +39,8 @@ export function compile(
       headerBytes: parseSize(listener.limits.headerBytes),
       headers: listener.limits.headers,
       bodyBytes: parseSize(listener.limits.bodyBytes),
-      connections: listener.limits.connections,
+      // Each worker counts its own connections only, so the limit is divided.
+      connections: Math.ceil(listener.limits.connections / workers),
       headerMs: parseDuration(listener.timeouts.header),
       idleMs: parseDuration(listener.timeouts.idle),
       bodyMs: parseDuration(listener.timeouts.body),
@@ -59,13 +63,6 @@ export function compile(
     accessLog: compileAccessLog(config.log.access),
     users: 0,
   }
-}
-
-/** Host and port of `127.0.0.1:8080`, `[::1]:8080` or `:8080`. */
-export function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':')
-  const host = address.slice(0, colon)
-  return { host: host.startsWith('[') ? host.slice(1, -1) : host, port: Number(address.slice(colon + 1)) }
 }
 
 function compileService(

@@ -19,8 +19,4 @@ export function numbers(seed: number): (limit: number) => number {
 const KIB = 1024
 
 /** Sizes around those at which buffers, segments and copies change how they are written. */
-export const SIZES = [
-  0,
-  1,
-  ...[2, 4, 16, 64, 1024].flatMap(size => [size * KIB - 1, size * KIB, size * KIB + 1]),
-]
+export const SIZES = [0, 1, ...[2, 4, 16, 64, 1024].flatMap(size => [size * KIB - 1, size * KIB, size * KIB + 1])]

@@ -44,6 +44,7 @@ export async function startPlane(config: PlaneOptions | string): Promise<TestPla
 
 function documentOf({ versions, listener, service, route }: PlaneOptions): Written {
   return {
+    workers: 1,
     listeners: [{ name: 'public', address: '127.0.0.1:0', ...listener }],
     services: [
       {

@@ -2,7 +2,7 @@
 // as the command in a child process. It ends with the test, and nothing may be left of it.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,7 +81,7 @@ export function fetchOnce(url: string, headers: Record<string, string> = {}, met
 }
 
 /** A config file of the test's own. */
-class ConfigFile {
+export class ConfigFile {
   readonly path: string
 
   constructor(document: Written | string) {
@@ -93,7 +93,10 @@ class ConfigFile {
 
   /** Replaces the content; text is written as it is. */
   write(document: Written | string): void {
-    writeFileSync(this.path, typeof document === 'string' ? document : JSON.stringify(document, null, 2))
+    // Renamed into place: a reload must never see half of it.
+    const fresh = `${this.path}.new`
+    writeFileSync(fresh, typeof document === 'string' ? document : JSON.stringify(document, null, 2))
+    renameSync(fresh, this.path)
   }
 }
 
@@ -159,6 +162,8 @@ export type InProcessOptions = {
   /** Node options of the worker threads. */
   execArgv?: string[]
   env?: Record<string, string>
+  /** Beats the level of the file; null = the file's. */
+  logLevel?: 'debug' | null
 }
 
 /** turnout as an object of this process. */
@@ -167,7 +172,7 @@ export class LocalTurnout extends TestTurnout {
   /** Access-log lines. */
   lines = ''
 
-  constructor(document: Written | string, { execArgv = [], env = {} }: InProcessOptions) {
+  constructor(document: Written | string, { execArgv = [], env = {}, logLevel = 'debug' }: InProcessOptions) {
     super(document)
     this.plane = new ControlPlane({
       file: this.file.path,
@@ -179,7 +184,7 @@ export class LocalTurnout extends TestTurnout {
           this.lines += lines
         },
       },
-      logLevel: 'debug',
+      logLevel,
       execArgv,
     })
   }

@@ -1,13 +1,13 @@
 // Loaded into the worker threads of a test by `--import`: lets the test crash one of them from inside, with an
 // error that nobody catches, and without a hook in the program itself.
-import { isMainThread, workerData } from 'node:worker_threads'
+import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 
 const CHANNEL = 'turnout-test-crash'
 
 if (!isMainThread) {
-  const channel = new BroadcastChannel(CHANNEL) as BroadcastChannel & { unref(): void }
+  const channel = new BroadcastChannel(CHANNEL)
   channel.onmessage = event => {
-    const { worker, message } = (event as MessageEvent<{ worker: number; message: string }>).data
+    const { worker, message } = (event as { data: { worker: number; message: string } }).data
     if (worker === workerData.worker) throw new Error(message)
   }
   channel.unref()

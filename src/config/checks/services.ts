@@ -81,14 +81,14 @@ function endpointMistake(url: string): Mistake | null {
   const port = Number(match[2] ?? 80)
   if (port < 1 || port > 65535)
     return { message: `the endpoint has port ${match[2]}`, fix: 'Choose a port from 1 to 65535.' }
-  return isHost(match[1]!) ? null : { message: 'the endpoint names no valid host', fix }
+  return isHost(match[1]!, url) ? null : { message: 'the endpoint names no valid host', fix }
 }
 
-function isHost(host: string): boolean {
+function isHost(host: string, url: string): boolean {
   if (host.startsWith('[')) return isIP(host.slice(1, -1)) === 6
-  // A last label of digits makes it an IPv4 address to every resolver.
-  if (/(^|\.)[0-9]+\.?$/.test(host)) return isIP(host) === 4
-  return host.length <= 253 && /^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.|$))+$/.test(host)
+  // The URL parser knows what is an IPv4 address; another spelling of one, such as 127.1 or 0x7f.1, is a mistake.
+  const name = URL.canParse(url) ? new URL(url).hostname : ''
+  return name === host.toLowerCase() && /^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.|$))+$/.test(host)
 }
 
 /** Settings that each make sense, but not together. */

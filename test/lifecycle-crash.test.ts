@@ -1,0 +1,109 @@
+import { expect, test } from 'vitest'
+import { startUpstream } from './support/raw.ts'
+import { fetchOnce, type LocalTurnout, poll, shop, startLocal, weights } from './support/turnout.ts'
+import { get, ok } from './support/wire.ts'
+import { CRASHABLE, crashWorker } from './support/worker-crash.ts'
+
+const answering = (name: string) => startUpstream({ '*': ok(name) })
+
+/** Which worker serves a connection: each begins its request ids with a prefix of its own. */
+const prefixOf = (id: string) => id.slice(0, 16)
+
+function readyz(turnout: LocalTurnout): Promise<number> {
+  return turnout.admin('/readyz').then(({ status }) => status)
+}
+
+test('a worker that throws is replaced, logged and counted, and its gauges go to 0', async () => {
+  const upstream = await startUpstream({ '/slow': { atHead: () => {} } })
+  const turnout = await startLocal(shop({ blue: upstream }, {}, { workers: 1 }), { execArgv: CRASHABLE })
+  const client = turnout.connect()
+  expect((await client.ask(get('/'))).status).toBe(200)
+  client.write(get('/slow'))
+  await upstream.until(() => upstream.requests.length === 2, 'the slow request')
+  const inFlight = 'turnout_requests_in_flight{service="shop",version="blue"}'
+  expect((await turnout.scrape()).value(inFlight)).toBe(1)
+
+  crashWorker(0, 'a test threw this')
+  await client.until(() => client.closed || client.ending !== '', 'the end of the connection')
+  const entry = await turnout.logged('worker crashed')
+  expect(entry).toMatchObject({ level: 'error', worker: 0, err: { message: 'a test threw this' } })
+  expect((entry.err as { stack: string }).stack).toContain('worker-crash.ts')
+  await turnout.logged('worker replaced')
+  const scrape = await turnout.scrape()
+  expect(scrape.value('turnout_worker_crashes_total')).toBe(1)
+  expect(scrape.value(inFlight)).toBe(0)
+  expect(scrape.value('turnout_connections_open{listener="public"}')).toBe(0)
+  // The same port, and counters that go on from where they were.
+  expect((await turnout.get('/')).status).toBe(200)
+  const requests = 'turnout_requests_total{route="shop",service="shop",version="blue",code="200"}'
+  await poll(async () => (await turnout.scrape()).value(requests) === 2, 'two requests counted')
+})
+
+test('the others go on serving their connections', async () => {
+  const upstream = await startUpstream()
+  const turnout = await startLocal(shop({ blue: upstream }), { execArgv: CRASHABLE })
+  const clients = Array.from({ length: 24 }, () => turnout.connect())
+  const workers: string[] = []
+  for (const client of clients) {
+    await client.ask(get('/'))
+    workers.push(prefixOf(upstream.requests.at(-1)!.get('x-request-id')!))
+  }
+  expect(new Set(workers).size).toBe(2)
+  crashWorker(0, 'a test threw this')
+  await turnout.logged('worker crashed')
+  await poll(() => clients.some(client => client.ending !== ''), 'the end of the connections of worker 0')
+  const gone = new Set(workers.filter((_, i) => clients[i]!.ending !== ''))
+  expect(gone.size).toBe(1)
+  for (const [i, client] of clients.entries()) {
+    if (!gone.has(workers[i]!)) expect((await client.ask(get('/'))).status).toBe(200)
+  }
+})
+
+test('while a worker is missing turnout is not ready; the new one serves the revision in force', async () => {
+  const [blue, green] = [await answering('blue'), await answering('green')]
+  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), { execArgv: CRASHABLE })
+  expect(await turnout.reload(shop({ blue, green }, weights({ green: 1 })))).toBe('applied')
+  crashWorker(1, 'a test threw this')
+  await poll(async () => (await readyz(turnout)) === 503, 'not ready')
+  await poll(async () => (await readyz(turnout)) === 200, 'ready again')
+  const seen = new Set<string>()
+  for (let i = 0; i < 200 && seen.size < 2; i++) {
+    expect((await turnout.get('/')).body).toBe('green')
+    seen.add(prefixOf(green.requests.at(-1)!.get('x-request-id')!))
+  }
+  expect(seen.size).toBe(2)
+})
+
+test('a reload right after a crash reaches the new worker too', async () => {
+  const [blue, green] = [await answering('blue'), await answering('green')]
+  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), { execArgv: CRASHABLE })
+  for (let round = 1; round <= 5; round++) {
+    crashWorker(round % 2, 'a test threw this')
+    const chosen = round % 2 === 0 ? 'blue' : 'green'
+    await turnout.logged('worker crashed', round)
+    expect(await turnout.reload(shop({ blue, green }, weights({ [chosen]: 1 })))).toBe('applied')
+    await poll(async () => (await readyz(turnout)) === 200, 'ready again')
+    for (let i = 0; i < 20; i++) expect((await turnout.get('/')).body).toBe(chosen)
+  }
+})
+
+test('twenty crashes in a row do not stop service', async () => {
+  const upstream = await startUpstream()
+  const turnout = await startLocal(shop({ blue: upstream }), { execArgv: CRASHABLE })
+  let isOver = false
+  const failures: string[] = []
+  const load = (async () => {
+    // A request may be lost with the worker it is on, but no connection may be refused.
+    while (!isOver) await fetchOnce(turnout.url()).catch(error => failures.push(error.code))
+  })()
+  for (let round = 1; round <= 20; round++) {
+    crashWorker(round % 2, 'a test threw this')
+    await turnout.logged('worker crashed', round)
+    await turnout.logged('worker replaced', round)
+  }
+  isOver = true
+  await load
+  expect(failures).not.toContain('ECONNREFUSED')
+  expect((await turnout.scrape()).value('turnout_worker_crashes_total')).toBe(20)
+  expect(await readyz(turnout)).toBe(200)
+}, 40_000)

@@ -1,0 +1,91 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { RawClient } from './support/raw.ts'
+import { COMMAND, fetchOnce, poll } from './support/turnout.ts'
+import { get } from './support/wire.ts'
+
+/** Ports that are free now. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer())
+  for (const server of servers) await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const ports = servers.map(server => (server.address() as { port: number }).port)
+  for (const server of servers) await new Promise(resolve => server.close(resolve))
+  return ports
+}
+
+async function startDemo() {
+  const [port, admin, blue, green] = await freePorts(4)
+  const env = {
+    TURNOUT_DEMO_PORT: `${port}`,
+    TURNOUT_DEMO_ADMIN_PORT: `${admin}`,
+    TURNOUT_DEMO_BLUE_PORT: `${blue}`,
+    TURNOUT_DEMO_GREEN_PORT: `${green}`,
+  }
+  const child = spawn(process.execPath, [COMMAND, 'demo'], { env: { ...process.env, ...env } })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const demo = { child, env, port: port!, admin: admin!, output: '', exited: once(child, 'close') }
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', data => {
+      demo.output += data
+    })
+  }
+  await poll(() => demo.output.includes('kill -HUP') || child.exitCode !== null, 'the welcome')
+  return demo
+}
+
+/** Status and first line of the body of ten requests on one connection. */
+async function ask(port: number, fields: string[] = []): Promise<string[]> {
+  const client = new RawClient(port)
+  onTestFinished(() => client.destroy())
+  const lines: string[] = []
+  for (let i = 1; i <= 10; i++) {
+    const message = await client.ask(get(`/${i}`, fields))
+    lines.push(`${message.status} ${message.text.split('\n')[0]}`)
+  }
+  return lines
+}
+
+test('the demo serves two versions, shows three requests that do what it says, and ends with Ctrl-C', async () => {
+  const { child, output, port, admin, exited } = await startDemo()
+  const url = `http://127.0.0.1:${port}`
+  for (const command of [
+    `curl -s '${url}/[1-10]' | grep answers`,
+    `curl -s -H 'x-user-id: ann' '${url}/[1-10]' | grep answers`,
+    `curl -s -H 'x-turnout-version: green' ${url}/`,
+  ]) {
+    expect(output).toContain(command)
+  }
+  const split = await ask(port)
+  expect(split.filter(line => line.startsWith('200 blue answers GET /'))).toHaveLength(9)
+  expect(split.filter(line => line.startsWith('200 green answers GET /'))).toHaveLength(1)
+  const sticky = await ask(port, ['x-user-id: ann'])
+  expect(new Set(sticky.map(line => line.split(' ')[1])).size).toBe(1)
+  const override = await fetchOnce(url, { 'x-turnout-version': 'green' })
+  expect(override.body).toMatch(/^green answers GET \/\n/)
+  expect(override.body).toContain('  x-forwarded-for: 127.0.0.1\n')
+  expect(override.headers['x-served-version']).toBe('green')
+  const metrics = await fetchOnce(`http://127.0.0.1:${admin}/metrics`)
+  expect(metrics.body).toContain('turnout_requests_total{route="shop",service="shop",version="blue",code="200"}')
+  child.kill('SIGINT')
+  expect(await exited).toEqual([0, null])
+})
+
+test('the demo names every port that is taken and how to choose another', async () => {
+  const first = await startDemo()
+  const child = spawn(process.execPath, [COMMAND, 'demo'], { env: { ...process.env, ...first.env } })
+  let output = ''
+  child.stdout.on('data', data => {
+    output += data
+  })
+  expect(await once(child, 'close')).toEqual([1, null])
+  expect(output.trimEnd().split('\n')).toEqual(
+    Object.entries(first.env).map(([variable, port]) => {
+      expect(Number(port)).toBeGreaterThan(0)
+      return expect.stringMatching(new RegExp(`^Port ${port} for .* is taken\\..*${variable}=`))
+    }),
+  )
+  first.child.kill('SIGTERM')
+  expect(await first.exited).toEqual([0, null])
+})
