@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { startUpstream } from './support/raw.ts'
 import { fetchOnce, type LocalTurnout, poll, shop, startLocal, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'
-import { CRASHABLE, crashWorker } from './support/worker-crash.ts'
+import { blockWorker, crashWorker, FAULTY } from './support/worker-faults.ts'
 
 const answering = (name: string) => startUpstream({ '*': ok(name) })
 
@@ -15,7 +15,7 @@ function readyz(turnout: LocalTurnout): Promise<number> {
 
 test('a worker that throws is replaced, logged and counted, and its gauges go to 0', async () => {
   const upstream = await startUpstream({ '/slow': { atHead: () => {} } })
-  const turnout = await startLocal(shop({ blue: upstream }, {}, { workers: 1 }), { execArgv: CRASHABLE })
+  const turnout = await startLocal(shop({ blue: upstream }, {}, { workers: 1 }), { execArgv: FAULTY })
   const client = turnout.connect()
   expect((await client.ask(get('/'))).status).toBe(200)
   client.write(get('/slow'))
@@ -27,7 +27,7 @@ test('a worker that throws is replaced, logged and counted, and its gauges go to
   await client.until(() => client.closed || client.ending !== '', 'the end of the connection')
   const entry = await turnout.logged('worker crashed')
   expect(entry).toMatchObject({ level: 'error', worker: 0, err: { message: 'a test threw this' } })
-  expect((entry.err as { stack: string }).stack).toContain('worker-crash.ts')
+  expect((entry.err as { stack: string }).stack).toContain('worker-faults.ts')
   await turnout.logged('worker replaced')
   const scrape = await turnout.scrape()
   expect(scrape.value('turnout_worker_crashes_total')).toBe(1)
@@ -41,7 +41,7 @@ test('a worker that throws is replaced, logged and counted, and its gauges go to
 
 test('the others go on serving their connections', async () => {
   const upstream = await startUpstream()
-  const turnout = await startLocal(shop({ blue: upstream }), { execArgv: CRASHABLE })
+  const turnout = await startLocal(shop({ blue: upstream }), { execArgv: FAULTY })
   const clients = Array.from({ length: 24 }, () => turnout.connect())
   const workers: string[] = []
   for (const client of clients) {
@@ -61,7 +61,7 @@ test('the others go on serving their connections', async () => {
 
 test('while a worker is missing turnout is not ready; the new one serves the revision in force', async () => {
   const [blue, green] = [await answering('blue'), await answering('green')]
-  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), { execArgv: CRASHABLE })
+  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), { execArgv: FAULTY })
   expect(await turnout.reload(shop({ blue, green }, weights({ green: 1 })))).toBe('applied')
   crashWorker(1, 'a test threw this')
   await poll(async () => (await readyz(turnout)) === 503, 'not ready')
@@ -76,7 +76,7 @@ test('while a worker is missing turnout is not ready; the new one serves the rev
 
 test('a reload right after a crash reaches the new worker too', async () => {
   const [blue, green] = [await answering('blue'), await answering('green')]
-  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), { execArgv: CRASHABLE })
+  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), { execArgv: FAULTY })
   for (let round = 1; round <= 5; round++) {
     crashWorker(round % 2, 'a test threw this')
     const chosen = round % 2 === 0 ? 'blue' : 'green'
@@ -87,9 +87,29 @@ test('a reload right after a crash reaches the new worker too', async () => {
   }
 })
 
+test('a worker that does not answer in time leaves the old revision in force, also when it answers later', async () => {
+  const [blue, green] = [await answering('blue'), await answering('green')]
+  const options = { execArgv: FAULTY, prepareTimeout: 300 }
+  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })), options)
+  await turnout.get('/')
+  blockWorker(1, 1000)
+  // So many versions that the counters have to grow, which the late worker will have done on its own.
+  const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`v${i}`, green]))
+  expect(await turnout.reload(shop({ blue, green, ...many }, weights({ green: 1 })))).toBe('failed')
+  expect(turnout.log.at(-1)).toMatchObject({ level: 'error', revision: 1 })
+  expect(turnout.log.at(-1)!.msg).toMatch(/: worker 1 did not answer within 0\.3 s$/)
+  for (let i = 0; i < 20; i++) expect((await turnout.get('/')).body).toBe('blue')
+  const requests = 'turnout_requests_total{route="shop",service="shop",version="blue",code="200"}'
+  await poll(async () => (await turnout.scrape()).value(requests) === 21, 'all requests of both workers counted')
+  const outcome = await turnout.reload(shop({ blue, green, ...many }, weights({ green: 1 })))
+  expect(outcome).toBe('applied')
+  for (let i = 0; i < 20; i++) expect((await turnout.get('/')).body).toBe('green')
+  expect((await turnout.scrape()).value(requests)).toBe(21)
+})
+
 test('twenty crashes in a row do not stop service', async () => {
   const upstream = await startUpstream()
-  const turnout = await startLocal(shop({ blue: upstream }), { execArgv: CRASHABLE })
+  const turnout = await startLocal(shop({ blue: upstream }), { execArgv: FAULTY })
   let isOver = false
   const failures: string[] = []
   const load = (async () => {

@@ -1,7 +1,8 @@
 import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { startUpstream } from './support/raw.ts'
+import { RawClient, startUpstream } from './support/raw.ts'
 import { fetchOnce, shop, spawnTurnout, startLocal, startProcess } from './support/turnout.ts'
+import { get } from './support/wire.ts'
 
 /** A port that something listens on. */
 async function takenPort(): Promise<number> {
@@ -57,6 +58,21 @@ test('readyz, livez and metrics answer once it is ready; other paths are problem
     detail: 'Nothing answers GET /secret.',
     code: 'not_found',
   })
+})
+
+test('HEAD answers like GET, and a target that cannot be read is a problem', async () => {
+  const upstream = await startUpstream()
+  const turnout = await startLocal(shop({ blue: upstream }))
+  for (const path of ['/livez', '/readyz', '/metrics']) {
+    expect(await fetchOnce(`${turnout.adminUrl}${path}`, {}, 'HEAD')).toMatchObject({ status: 200, body: '' })
+  }
+  const client = new RawClient(Number(new URL(turnout.adminUrl).port))
+  const message = await client.ask(get('/%zz', ['Connection: close']))
+  expect(message.status).toBe(400)
+  expect(message.get('content-type')).toMatch(/^application\/problem\+json/)
+  expect(JSON.parse(message.text)).toMatchObject({ status: 400, code: 'bad_url' })
+  await client.ended()
+  client.destroy()
 })
 
 test('the admin server refuses too many header fields instead of dropping some', async () => {

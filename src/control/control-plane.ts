@@ -35,6 +35,8 @@ export type ControlPlaneOptions = {
   shutdown?: { delayMs: number; deadlineMs: number }
   /** Node options of the worker threads; default: those of this process. */
   execArgv?: string[]
+  /** How long, in ms, a running worker may take to prepare a revision. */
+  prepareTimeout?: number
 }
 
 export class ControlPlane {
@@ -58,6 +60,7 @@ export class ControlPlane {
       log: options.log,
       writeLines: lines => options.lines.write(lines),
       execArgv: options.execArgv,
+      prepareTimeout: options.prepareTimeout,
     })
   }
 

@@ -9,7 +9,7 @@ import { described, OperatorError } from './errors.ts'
 import { type Entry, RowTable } from './rows.ts'
 import { type WorkerEvents, WorkerThread } from './worker-thread.ts'
 
-/** How long workers may take to prepare a revision. */
+/** How long, in ms, workers may take to prepare a revision. */
 const PREPARE_TIMEOUT = 10_000
 /** The same for a new thread, which first has to load its code. */
 const START_TIMEOUT = 30_000
@@ -37,10 +37,12 @@ export type WorkersOptions = {
   writeLines: (lines: string) => void
   /** Node options of the threads; default: those of this process. */
   execArgv?: string[]
+  /** How long, in ms, a running worker may take to prepare a revision. */
+  prepareTimeout?: number
 }
 
 /** Threads for the `workers` key of the config. */
-export function workerCount(workers: Config['workers']): number {
+function workerCount(workers: Config['workers']): number {
   return workers === 'auto' ? availableParallelism() : workers
 }
 
@@ -150,7 +152,10 @@ export class Workers {
       const grown = this.counters.regions[thread.number]!.byteLength < bytesOf(plan.size)
       const cells = grown ? new SharedArrayBuffer(bytesOf(Math.ceil(plan.size * 1.5))) : null
       const message = { type: 'prepare' as const, revision, config, rows: plan.rows, ports, cells }
-      return thread.prepare(message, before === null ? START_TIMEOUT : PREPARE_TIMEOUT)
+      return thread.prepare(
+        message,
+        before === null ? START_TIMEOUT : (this.#options.prepareTimeout ?? PREPARE_TIMEOUT),
+      )
     }
     let ports = boundPorts(config, before)
     try {

@@ -5,10 +5,12 @@ import { CR, LF } from '../http1/chars.ts'
 import { ChunkedDecoder } from '../http1/chunked.ts'
 import { BODY_CHUNKED, BODY_NONE, type Framing } from '../http1/framing.ts'
 import { HEAD_INCOMPLETE, HEAD_OK, type Refusal } from '../http1/request-head.ts'
-import { MessageWriter } from '../http1/writer.ts'
+import { HEADROOM, MessageWriter } from '../http1/writer.ts'
 import { BAD_REQUESTS, type BadRequest, LISTENER_CELL, ROW, UNROUTED_ROW } from '../observe/cells.ts'
 import type { Timed } from '../upstream/deadlines.ts'
+import { allocateReadMemory, type ReadMemory } from '../upstream/read-memory.ts'
 import { problem } from './answers.ts'
+import { readDirectly } from './direct-read.ts'
 import { Exchange } from './exchange.ts'
 import { Forwarding } from './forwarding.ts'
 import type { Listener } from './listener.ts'
@@ -24,6 +26,10 @@ const FAREWELL_MS = 1000
 const SKIPPED_BODY = 64 * 1024
 /** Bytes of further requests that wait behind the one in progress before reading stops. */
 const PIPELINE_BYTES = 64 * 1024
+/** A body of at least this much more is read into memory of the connection's own. */
+const BULK = 32 * 1024
+/** Pieces of memory that a worker keeps for the next large bodies. */
+const SPARE_MEMORY = 32
 /** How often a half-closed client is asked whether it is still there, at first and then. */
 const PROBE_MS = 100
 const SLOW_PROBE_MS = 1000
@@ -48,6 +54,14 @@ export class ClientConnection implements Timed {
   #tunnel: Tunnel | null = null
   /** Bytes read and not understood yet: part of a head, or further requests. */
   #pending: Buffer | null = null
+  /** A large body is under way. */
+  #isBulk = false
+  /** Memory of this connection's own, while it reads a large body. */
+  #own: ReadMemory | null = null
+  /** The upstream's socket still needs what was read last. */
+  #given = false
+  /** Node has its first piece of memory. */
+  #hasMemory = false
   #parsing = false
   #headBegun = false
   #bodyDone = true
@@ -75,7 +89,12 @@ export class ClientConnection implements Timed {
     this.forwarding = new Forwarding(socket.remoteAddress ?? '')
     this.deadline = plane.now() + listener.settings.headerMs
     plane.deadlines.add(this)
-    socket.on('data', bytes => this.#onData(bytes))
+    const isDirect = readDirectly(
+      socket,
+      () => this.#nextMemory(),
+      count => this.#onBytes(this.#own?.bytes ?? plane.clientMemory.bytes, HEADROOM, HEADROOM + count),
+    )
+    if (!isDirect) socket.on('data', bytes => this.#onBytes(bytes, 0, bytes.length))
     socket.on('drain', () => this.#onDrain())
     socket.on('end', () => this.#onEnd())
     // 'close' follows and does the work.
@@ -121,6 +140,11 @@ export class ClientConnection implements Timed {
     if (!this.#pipelinePaused) this.socket.resume()
   }
 
+  /** The upstream's socket still needs the memory of the last read. */
+  giveMemory(): void {
+    this.#given = true
+  }
+
   /** Breaks the connection so that nobody takes what was sent for a whole answer. */
   reset(): void {
     this.#closed = true
@@ -133,7 +157,7 @@ export class ClientConnection implements Timed {
     this.deadline = NEVER
     const early = this.#pending
     this.#pending = null
-    if (early !== null) tunnel.fromClient(early)
+    if (early !== null) tunnel.fromClient(early, 0, early.length)
     if (this.#pipelinePaused) {
       this.#pipelinePaused = false
       this.socket.resume()
@@ -177,7 +201,11 @@ export class ClientConnection implements Timed {
       this.socket.destroy()
     } else if (exchange === null) {
       if (this.#headBegun)
-        this.#refuse({ status: 408, kind: 'header_timeout', detail: 'The request head took too long.' }, this.#pending!)
+        this.#refuse(
+          { status: 408, kind: 'header_timeout', detail: 'The request head took too long.' },
+          this.#pending!,
+          0,
+        )
       else this.socket.destroy()
     } else if (this.#ended) {
       this.#probe(exchange, now)
@@ -191,54 +219,82 @@ export class ClientConnection implements Timed {
     }
   }
 
-  #onData(bytes: Buffer): void {
+  /** Bytes [at, end) came. They are only valid during the call, but for memory of this connection's own. */
+  #onBytes(bytes: Buffer, at: number, end: number): void {
     this.plane.readsInTurn++
     if (this.#tunnel !== null) {
-      this.#tunnel.fromClient(bytes)
+      this.#tunnel.fromClient(bytes, at, end)
       return
     }
     if (this.#lingering) return
     if (this.#bodyDone) {
-      if (this.#exchange !== null) this.#queue(bytes)
-      else this.#parse(this.#pending === null ? bytes : Buffer.concat([this.#pending, bytes]))
+      const pending = this.#pending
+      if (this.#exchange !== null) {
+        this.#queue(bytes, at, end)
+      } else if (pending === null) {
+        this.#parse(bytes, at, end)
+      } else {
+        const joined = Buffer.concat([pending, bytes.subarray(at, end)])
+        this.#parse(joined, 0, joined.length)
+      }
       return
     }
-    const next = this.#readBody(bytes, 0)
+    const next = this.#readBody(bytes, at, end)
     const exchange = this.#exchange
     if (exchange !== null) exchange.flushRequest()
-    if (next === bytes.length || this.#lingering) return
-    if (exchange !== null) this.#queue(bytes.subarray(next))
-    else this.#parse(bytes.subarray(next))
+    if (next === end || this.#lingering) return
+    if (exchange !== null) this.#queue(bytes, next, end)
+    else this.#parse(bytes, next, end)
   }
 
-  /** Reads requests from `bytes` until one is in progress or more bytes are needed. */
-  #parse(start: Buffer): void {
+  /**
+   * Memory for the next read, undefined for the same again. A large body gets memory of this connection's own,
+   * which is framed and sent where it lies; all else is read into the worker's.
+   */
+  #nextMemory(): Uint8Array | undefined {
+    const { spareMemory, clientMemory } = this.plane
+    if (this.#isBulk) {
+      if (this.#own !== null && !this.#given) return undefined
+      this.#own = spareMemory.pop() ?? allocateReadMemory()
+      this.#given = false
+      return this.#own.view
+    }
+    if (this.#own === null && this.#hasMemory) return undefined
+    if (this.#own !== null && !this.#given && spareMemory.length < SPARE_MEMORY) spareMemory.push(this.#own)
+    this.#own = null
+    this.#given = false
+    this.#hasMemory = true
+    return clientMemory.view
+  }
+
+  /** Reads requests from bytes[start, end) until one is in progress or more bytes are needed. */
+  #parse(bytes: Buffer, start: number, end: number): void {
     const { plane } = this
-    let bytes: Buffer | null = start
+    let at = start
     this.#pending = null
     this.#parsing = true
-    while (bytes !== null) {
-      const at = emptyLines(bytes)
-      if (at > 0) bytes = bytes.subarray(at)
+    while (at < end) {
+      while (at + 1 < end && bytes[at] === CR && bytes[at + 1] === LF) at += 2
       // An empty line before a request means nothing (RFC 9112 2.2), not even that a head has begun.
-      if (bytes.length === 0 || (bytes.length === 1 && bytes[0] === CR)) {
-        this.#pending = bytes.length === 0 ? null : bytes
+      if (at === end) break
+      if (at + 1 === end && bytes[at] === CR) {
+        this.#queue(bytes, at, end)
         break
       }
       const snapshot = plane.current()
       const now = plane.now()
       const head = plane.requestHead
       const { settings } = this.listener
-      const result = head.parse(bytes, bytes.length, settings.headerBytes, settings.headers)
+      const result = head.parse(bytes, end, settings.headerBytes, settings.headers, at)
       if (result !== HEAD_OK) {
         if (result === HEAD_INCOMPLETE) {
-          this.#pending = bytes
+          this.#queue(bytes, at, end)
           if (!this.#headBegun) {
             this.#headBegun = true
             this.deadline = now + settings.headerMs
           }
         } else {
-          this.#refuse(head.refusal, bytes)
+          this.#refuse(head.refusal, bytes, at)
         }
         break
       }
@@ -253,7 +309,7 @@ export class ClientConnection implements Timed {
       this.expectsContinue = head.expectContinue
       this.#decoder = head.framing === BODY_CHUNKED ? new ChunkedDecoder(settings.headerBytes) : null
       this.forwarding.identify(head, settings.trusted)
-      const length = head.length
+      at += head.length
       const exchange = new Exchange(this, snapshot, head, now)
       this.#exchange = exchange
       if (settings.bodyBytes > 0 && this.#bodyLeft > settings.bodyBytes) {
@@ -262,43 +318,44 @@ export class ClientConnection implements Timed {
       } else {
         exchange.start(head)
       }
-      let next = length
-      if (!this.#bodyDone && !this.#lingering) next = this.#readBody(bytes, length)
+      if (!this.#bodyDone && !this.#lingering) at = this.#readBody(bytes, at, end)
       this.#exchange?.flushRequest()
-      bytes = next < bytes.length ? bytes.subarray(next) : null
       if (this.#exchange !== null || this.#lingering || this.#closed) {
-        if (bytes !== null) this.#queue(bytes)
+        if (at < end) this.#queue(bytes, at, end)
         break
       }
     }
     this.#parsing = false
   }
 
-  /** Reads request body from bytes[at…]; returns the offset behind what belongs to it. */
-  #readBody(bytes: Buffer, at: number): number {
+  /** Reads request body from bytes[at, end); returns the offset behind what belongs to it. */
+  #readBody(bytes: Buffer, at: number, end: number): number {
     const exchange = this.#exchange
+    const inPlace = bytes === this.#own?.bytes
     let next: number
     if (this.#bodyFraming === BODY_CHUNKED) {
       const decoder = this.#decoder!
-      next = decoder.decode(bytes, at, bytes.length)
+      next = decoder.decode(bytes, at, end)
       if (decoder.to > decoder.from && this.#withinLimit(decoder.to - decoder.from)) {
-        exchange?.onRequestBody(bytes, decoder.from, decoder.to)
+        exchange?.onRequestBody(bytes, decoder.from, decoder.to, inPlace)
       }
       if (decoder.failed) {
         this.#countBad('chunk')
         this.keepAlive = false
         if (exchange !== null) exchange.refuse(400, 'The chunked request body is malformed.')
         else this.#linger()
-        return bytes.length
+        return end
       }
       this.#bodyDone = decoder.done
     } else {
-      const take = Math.min(this.#bodyLeft, bytes.length - at)
+      const take = Math.min(this.#bodyLeft, end - at)
       next = at + take
       this.#bodyLeft -= take
-      if (take > 0) exchange?.onRequestBody(bytes, at, next)
+      if (take > 0) exchange?.onRequestBody(bytes, at, next, inPlace)
       this.#bodyDone = this.#bodyLeft === 0
     }
+    // What is known to come, or for want of that what came last, says whether more will.
+    this.#isBulk = !this.#bodyDone && (this.#bodyFraming === BODY_CHUNKED ? end - at : this.#bodyLeft) >= BULK
     if (this.#bodyDone) {
       this.deadline = NEVER
       const trailers = this.#decoder === null ? '' : this.#decoder.trailers
@@ -321,8 +378,10 @@ export class ClientConnection implements Timed {
     return false
   }
 
-  #queue(bytes: Buffer): void {
-    this.#pending = this.#pending === null ? bytes : Buffer.concat([this.#pending, bytes])
+  /** Keeps bytes[at, end) for later. */
+  #queue(bytes: Buffer, at: number, end: number): void {
+    const part = bytes.subarray(at, end)
+    this.#pending = this.#pending === null ? Buffer.from(part) : Buffer.concat([this.#pending, part])
     if (this.#pending.length > PIPELINE_BYTES && !this.#pipelinePaused) {
       this.#pipelinePaused = true
       this.socket.pause()
@@ -342,16 +401,16 @@ export class ClientConnection implements Timed {
     if (this.#parsing) return
     this.#resumeReading()
     const pending = this.#pending
-    if (pending !== null) this.#parse(pending)
+    if (pending !== null) this.#parse(pending, 0, pending.length)
   }
 
-  /** Answers a request that never became an exchange, whose head begins with `bytes`, and closes. */
-  #refuse(why: Refusal, bytes: Buffer): void {
+  /** Answers a request that never became an exchange, whose head begins at bytes[at], and closes. */
+  #refuse(why: Refusal, bytes: Buffer, at: number): void {
     this.#countBad(why.kind as BadRequest)
     this.keepAlive = false
     this.plane.countCode(UNROUTED_ROW * ROW, why.status)
     const lines = this.closing() + this.plane.dateLine
-    const isHead = bytes.toString('latin1', 0, 5) === 'HEAD '
+    const isHead = bytes.latin1Slice(at, Math.min(at + 5, bytes.length)) === 'HEAD '
     this.writer.begin(problem(why.status, 'http_request_error', why.detail, lines, isHead), BODY_NONE)
     this.writer.flush()
     this.#linger()
@@ -361,6 +420,7 @@ export class ClientConnection implements Timed {
   #linger(): void {
     if (this.#lingering || this.#closed) return
     this.#lingering = true
+    this.#isBulk = false
     this.#pending = null
     this.deadline = this.plane.recently + LINGER_MS
     this.socket.end()
@@ -423,11 +483,4 @@ export class ClientConnection implements Timed {
     this.listener.forget(this)
     this.#exchange?.abandon()
   }
-}
-
-/** Offset behind the empty lines that `bytes` begins with. */
-function emptyLines(bytes: Buffer): number {
-  let at = 0
-  while (at + 1 < bytes.length && bytes[at] === CR && bytes[at + 1] === LF) at += 2
-  return at
 }

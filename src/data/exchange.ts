@@ -65,7 +65,6 @@ export class Exchange implements ResponseSink, Timed {
   #retries = 0
   /** Body that came before there was a connection, or that may have to be sent again. */
   #kept: Buffer[] | null = null
-  #keptBytes = 0
   #requestDone = false
   #trailers = ''
   #reason = -1
@@ -145,15 +144,18 @@ export class Exchange implements ResponseSink, Timed {
     this.#dispatch(this.startedAt, true)
   }
 
-  /** Request body bytes, without framing; they do not change afterwards. */
-  onRequestBody(bytes: Buffer, from: number, to: number): void {
+  /**
+   * Request body bytes, without framing. They may change afterwards, unless they lie in memory of the
+   * connection's own (`inPlace`), which it gives away.
+   */
+  onRequestBody(bytes: Buffer, from: number, to: number, inPlace: boolean): void {
     if (this.#finished) return
-    this.#bytesIn += to - from
+    const size = to - from
+    const isFirst = this.#bytesIn === 0
+    this.#bytesIn += size
     const connection = this.#connection
-    const isFirst = this.#keptBytes === 0 && this.#kept === null && this.#bytesIn === to - from
-    if (connection === null || (isFirst && to - from <= KEPT_BODY && this.#idempotent)) {
-      ;(this.#kept ??= []).push(bytes.subarray(from, to))
-      this.#keptBytes += to - from
+    if (connection === null || (isFirst && this.#idempotent && size <= KEPT_BODY)) {
+      ;(this.#kept ??= []).push(Buffer.from(bytes.subarray(from, to)))
     } else {
       this.#kept = null
     }
@@ -162,8 +164,16 @@ export class Exchange implements ResponseSink, Timed {
       this.client.pauseBody()
       return
     }
-    connection.writer.body(bytes, from, to)
-    if (connection.congested) this.client.pauseBody()
+    if (inPlace) {
+      connection.writer.bodyInPlace(bytes, from, to, null)
+      if (connection.socket.writableLength > 0) this.client.giveMemory()
+    } else {
+      connection.writer.body(bytes, from, to)
+    }
+    if (connection.congested) {
+      this.client.pauseBody()
+      connection.awaitDrain()
+    }
   }
 
   onRequestEnd(trailers: string): void {

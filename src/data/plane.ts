@@ -9,6 +9,7 @@ import { type FromWorker, REVISION_CELL } from '../snapshot/protocol.ts'
 import type { Snapshot } from '../snapshot/types.ts'
 import type { UpstreamContext } from '../upstream/connection.ts'
 import { Deadlines } from '../upstream/deadlines.ts'
+import { allocateReadMemory, type ReadMemory } from '../upstream/read-memory.ts'
 import { AccessLogger } from './access-log.ts'
 
 export class Plane implements UpstreamContext {
@@ -16,6 +17,10 @@ export class Plane implements UpstreamContext {
   readonly responseHead = new ResponseHead()
   readonly selection = new Selection()
   readonly deadlines = new Deadlines()
+  /** What client sockets read into unless a body is under way; its bytes are gone with the next read of any. */
+  readonly clientMemory = allocateReadMemory()
+  /** Memory that a large request body was read into and the next one may be. */
+  readonly spareMemory: ReadMemory[] = []
   readonly accessLog: AccessLogger
   cells: Float64Array
   turn = 0

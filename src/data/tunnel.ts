@@ -28,14 +28,15 @@ export class Tunnel implements Timed {
     plane.deadlines.add(this)
   }
 
-  fromClient(bytes: Buffer): void {
+  /** The bytes are borrowed, so they are copied. */
+  fromClient(bytes: Buffer, from: number, to: number): void {
     this.deadline = this.#plane.recently + this.#idleMs
-    this.#plane.cells[this.#cells + VERSION_CELL.bytesIn]! += bytes.length
-    this.#upstream.socket.write(bytes)
+    this.#plane.cells[this.#cells + VERSION_CELL.bytesIn]! += to - from
+    this.#upstream.socket.write(Buffer.from(bytes.subarray(from, to)))
     if (this.#upstream.congested) this.#client.pause()
   }
 
-  /** The bytes are borrowed, so they are copied. */
+  /** Borrowed too. */
   fromUpstream(bytes: Buffer, from: number, to: number): void {
     this.deadline = this.#plane.recently + this.#idleMs
     this.#plane.cells[this.#cells + VERSION_CELL.bytesOut]! += to - from

@@ -91,15 +91,19 @@ export class RequestHead {
   #lastAuthority = ''
   #lastHost = ''
 
-  /** Parses `bytes` from 0. `count` bytes are there. Fills the public fields when it answers HEAD_OK. */
-  parse(bytes: Buffer, count: number, maxBytes: number, maxFields: number): number {
+  /**
+   * Parses bytes[at, until). Fills the public fields when it answers HEAD_OK; offsets of the fields count
+   * from `at`, as `text` does.
+   */
+  parse(bytes: Buffer, until: number, maxBytes: number, maxFields: number, at = 0): number {
     // What lies behind the limit is never looked at, so the answer does not depend on how much came at once.
-    const end = Math.min(count, maxBytes)
-    let i = 0
+    const end = Math.min(until, at + maxBytes)
+    const isFull = end - at === maxBytes
+    let i = at
     while (i < end && TOKEN[bytes[i]!] !== 0) i++
-    if (i === end) return this.#incomplete(bytes, end, maxBytes)
+    if (i === end) return this.#incomplete(bytes, at, end, isFull)
     const methodEnd = i
-    if (methodEnd === 0 || bytes[i] !== SP) return this.#refuse(REFUSAL.requestLine)
+    if (methodEnd === at || bytes[i] !== SP) return this.#refuse(REFUSAL.requestLine)
     const targetStart = ++i
     let marked = false
     let queryAt = -1
@@ -115,25 +119,31 @@ export class RequestHead {
         if (byte !== 0x2e || bytes[i - 1] === 0x2f) marked = true
       }
     }
-    if (i === end) return this.#incomplete(bytes, end, maxBytes)
+    if (i === end) return this.#incomplete(bytes, at, end, isFull)
     const targetEnd = i
     if (targetEnd === targetStart || bytes[i] !== SP) return this.#refuse(REFUSAL.requestLine)
     // SP HTTP/1.x CR LF is 11 bytes.
-    if (end < targetEnd + 11) return this.#shortVersion(bytes, targetEnd + 1, end, maxBytes)
+    if (end < targetEnd + 11) {
+      if (!isVersionPrefix(bytes, targetEnd + 1, end)) return this.#refuse(REFUSAL.requestLine)
+      return this.#incomplete(bytes, at, end, isFull)
+    }
     const version = this.#version(bytes, targetEnd + 1)
     if (version !== HEAD_OK) return version
     const fieldsAt = targetEnd + 11
-    const headEnd = this.fields.parse(bytes, fieldsAt, end, maxFields, 0)
+    const headEnd = this.fields.parse(bytes, fieldsAt, end, maxFields, at)
     if (headEnd < 0) {
-      if (headEnd === INCOMPLETE) return this.#incomplete(bytes, end, maxBytes)
+      if (headEnd === INCOMPLETE) return this.#incomplete(bytes, at, end, isFull)
       return this.#refuse(
         headEnd === TOO_MANY ? REFUSAL.fieldCount : headEnd === BAD_NAME ? REFUSAL.fieldName : REFUSAL.fieldValue,
       )
     }
-    this.text = bytes.latin1Slice(0, headEnd)
-    this.length = headEnd
-    this.method = this.text.slice(0, methodEnd)
-    return this.#judgeFields() && this.#judgeTarget(targetStart, targetEnd, queryAt, marked) ? HEAD_OK : HEAD_REFUSED
+    this.text = bytes.latin1Slice(at, headEnd)
+    this.length = headEnd - at
+    this.method = this.text.slice(0, methodEnd - at)
+    const query = queryAt === -1 ? -1 : queryAt - at
+    return this.#judgeFields() && this.#judgeTarget(targetStart - at, targetEnd - at, query, marked)
+      ? HEAD_OK
+      : HEAD_REFUSED
   }
 
   /** Offset of the first field line in `text`. */
@@ -159,23 +169,12 @@ export class RequestHead {
     return HEAD_REFUSED
   }
 
-  /** More bytes are needed, unless there are too many already. */
-  #incomplete(bytes: Buffer, end: number, maxBytes: number): number {
-    if (end < maxBytes) return HEAD_INCOMPLETE
+  /** More bytes are needed, unless there are as many as there may be. */
+  #incomplete(bytes: Buffer, at: number, end: number, isFull: boolean): number {
+    if (!isFull) return HEAD_INCOMPLETE
     // Without a line end in all these bytes it is the target that is too long (RFC 9112 3).
-    const lineEnd = bytes.indexOf(LF)
+    const lineEnd = bytes.indexOf(LF, at)
     return this.#refuse(lineEnd === -1 || lineEnd >= end ? REFUSAL.lineTooLong : REFUSAL.headSize)
-  }
-
-  /** The line ends within its version: more bytes are needed, unless these cannot become one. */
-  #shortVersion(bytes: Buffer, at: number, end: number, maxBytes: number): number {
-    const form = 'HTTP/0.0\r\n'
-    for (let i = at; i < end; i++) {
-      const wanted = form.charCodeAt(i - at)
-      const byte = bytes[i]!
-      if (wanted === 0x30 ? byte < 0x30 || byte > 0x39 : byte !== wanted) return this.#refuse(REFUSAL.requestLine)
-    }
-    return this.#incomplete(bytes, end, maxBytes)
   }
 
   #version(bytes: Buffer, at: number): number {
@@ -345,6 +344,17 @@ export class RequestHead {
     this.refusal = why
     return false
   }
+}
+
+/** True when bytes[at, end) can become `HTTP/x.y` CR LF. */
+function isVersionPrefix(bytes: Buffer, at: number, end: number): boolean {
+  const form = 'HTTP/0.0\r\n'
+  for (let i = at; i < end; i++) {
+    const wanted = form.charCodeAt(i - at)
+    const byte = bytes[i]!
+    if (wanted === 0x30 ? byte < 0x30 || byte > 0x39 : byte !== wanted) return false
+  }
+  return true
 }
 
 /** Value of the first cookie with this name in a Cookie field value at [from, to); quotes removed. */

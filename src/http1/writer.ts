@@ -5,8 +5,10 @@ import { BODY_CHUNKED, BODY_NONE, type Framing } from './framing.ts'
 
 /** Up to this many bytes a body piece joins the head's text; above, a Buffer is cheaper than a string. */
 const TEXT_LIMIT = 2048
-/** Up to this many bytes text and body are copied together; above, gathered writes are cheaper. */
-const COPY_LIMIT = 16384
+/** Up to this many bytes of body are copied behind the text that goes before them. */
+const COPY_LIMIT = 64 * 1024
+/** Text that waits longer than this leaves. */
+const TEXT_MOST = 16 * 1024
 
 /** Bytes that must be free before a piece given to `bodyInPlace`, for what is written before it. */
 export const HEADROOM = 2048
@@ -19,7 +21,7 @@ const LAST_CHUNK = '0\r\n\r\n'
  * Memory that pieces are put together in. New memory outside the JavaScript heap for each of them would
  * make the garbage collector run all the time, so it is used again unless a socket still needs it.
  */
-let scratch = Buffer.allocUnsafeSlow(COPY_LIMIT + HEADROOM)
+let scratch = Buffer.allocUnsafeSlow(HEADROOM + COPY_LIMIT + TAILROOM)
 
 export class MessageWriter {
   readonly socket: Socket
@@ -40,7 +42,7 @@ export class MessageWriter {
     this.#framing = framing
   }
 
-  /** Adds bytes[from, to) to the body. The bytes must never change again. */
+  /** Adds bytes[from, to) to the body. They are copied, so they may change afterwards. */
   body(bytes: Buffer, from: number, to: number): void {
     const size = to - from
     if (size === 0) return
@@ -50,7 +52,7 @@ export class MessageWriter {
     }
     const chunked = this.#framing === BODY_CHUNKED
     const text = this.#take(chunked, size)
-    if (text.length <= HEADROOM && size <= COPY_LIMIT - 2) {
+    if (text.length <= HEADROOM && size <= COPY_LIMIT) {
       const end = text.length + size
       scratch.latin1Write(text, 0)
       bytes.copy(scratch, text.length, from, to)
@@ -59,7 +61,7 @@ export class MessageWriter {
       if (this.socket.writableLength > 0) scratch = Buffer.allocUnsafeSlow(scratch.length)
       return
     }
-    this.#gather(text, bytes.subarray(from, to), chunked)
+    this.#gather(text, Buffer.from(bytes.subarray(from, to)), chunked)
   }
 
   /**
@@ -87,7 +89,7 @@ export class MessageWriter {
 
   #bodyAsText(text: string): void {
     this.#text += this.#framing === BODY_CHUNKED ? text.length.toString(16) + '\r\n' + text + '\r\n' : text
-    if (this.#text.length > COPY_LIMIT) this.flush()
+    if (this.#text.length > TEXT_MOST) this.flush()
   }
 
   /** The text that goes before a piece of this size. */

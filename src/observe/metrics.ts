@@ -18,7 +18,7 @@ import type { Counters } from './counters.ts'
 import type { Series, SeriesRow } from './series.ts'
 
 /** How a reload of the config file can end. */
-export const RELOAD_OUTCOMES = ['applied', 'unchanged', 'invalid', 'refused', 'failed'] as const
+const RELOAD_OUTCOMES = ['applied', 'unchanged', 'invalid', 'refused', 'failed'] as const
 export type ReloadOutcome = (typeof RELOAD_OUTCOMES)[number]
 
 /** Where the figures come from; asked anew for each scrape. */

@@ -36,14 +36,17 @@ class OnlyEndpoint implements Balancer {
 class RoundRobin implements Balancer {
   readonly endpoints: readonly Endpoint[]
   readonly #turns: SmoothRoundRobin
+  /** A repeat takes no turn of a request: else two endpoints fall into step, and each request tries the dead one first. */
+  readonly #repeats: SmoothRoundRobin
 
   constructor(endpoints: readonly Endpoint[], weights: readonly number[]) {
     this.endpoints = endpoints
     this.#turns = new SmoothRoundRobin(weights)
+    this.#repeats = new SmoothRoundRobin(weights)
   }
 
   pick(avoid: Endpoint | null): Endpoint {
-    const chosen = this.endpoints[this.#turns.next()]!
+    const chosen = this.endpoints[(avoid === null ? this.#turns : this.#repeats).next()]!
     return chosen === avoid ? this.endpoints[(this.endpoints.indexOf(chosen) + 1) % this.endpoints.length]! : chosen
   }
 }

@@ -10,6 +10,7 @@ import { HEADROOM, MessageWriter, TAILROOM } from '../http1/writer.ts'
 import type { UpstreamError } from '../observe/cells.ts'
 import type { Timed } from './deadlines.ts'
 import type { Pool } from './pool.ts'
+import { allocateReadMemory } from './read-memory.ts'
 
 /** `performance.now()` milliseconds that never come. */
 const NEVER = Number.POSITIVE_INFINITY
@@ -60,8 +61,6 @@ const MAX_HEAD_BYTES = 64 * 1024
 const MAX_HEAD_FIELDS = 200
 /** 1xx answers before a final one; more is an upstream that never answers. */
 const MAX_INFORMATIONAL = 20
-/** Bytes read at once; as much as Node reads by default. */
-const READ_BYTES = 64 * 1024
 
 /** Above this many reads in one turn libuv may have polled twice, and an early answer may be a true one. */
 const MANY_READS = 256
@@ -99,7 +98,7 @@ export class UpstreamConnection implements Timed {
    * What the socket reads into, with room around it so that answers are framed where they lie. It is used
    * for read after read as long as the client's socket has taken all of the last one.
    */
-  #memory: Buffer = Buffer.allocUnsafeSlow(HEADROOM + READ_BYTES + TAILROOM)
+  #memory = allocateReadMemory()
   /** The memory was given away; the next read needs another. */
   #given = false
   /** Node has its first piece of memory. */
@@ -130,7 +129,7 @@ export class UpstreamConnection implements Timed {
     })
     this.writer = new MessageWriter(this.socket)
     this.socket.on('connect', () => this.#onConnect())
-    this.socket.on('drain', () => this.sink?.onRequestDrain())
+    this.socket.on('drain', () => this.#onDrain())
     this.socket.on('end', () => this.#onEnd())
     this.socket.on('error', error => {
       this.#errorCode = (error as NodeJS.ErrnoException).code ?? ''
@@ -176,6 +175,11 @@ export class UpstreamConnection implements Timed {
     return this.socket.writableLength >= this.socket.writableHighWaterMark
   }
 
+  /** The request waits for the upstream, which has as long to take some of it as between two reads of an answer. */
+  awaitDrain(): void {
+    if (this.#state === AWAITING) this.deadline = this.#context.now() + this.pool.settings.idleMs
+  }
+
   pause(): void {
     this.socket.pause()
     // A slow client is not the upstream's fault.
@@ -213,10 +217,15 @@ export class UpstreamConnection implements Timed {
   /** Asked before the first read and after each: memory for the next one, undefined for the same again. */
   #nextMemory(): Uint8Array | undefined {
     if (!this.#given && this.#hasMemory) return undefined
-    if (this.#given) this.#memory = Buffer.allocUnsafeSlow(this.#memory.length)
+    if (this.#given) this.#memory = allocateReadMemory()
     this.#given = false
     this.#hasMemory = true
-    return this.#memory.subarray(HEADROOM, HEADROOM + READ_BYTES)
+    return this.#memory.view
+  }
+
+  #onDrain(): void {
+    if (this.#state === AWAITING && !this.#requestDone) this.deadline = NEVER
+    this.sink?.onRequestDrain()
   }
 
   #onConnect(): void {
@@ -249,10 +258,10 @@ export class UpstreamConnection implements Timed {
         this.#readHead(end)
         break
       case BODY:
-        this.#readBody(this.#memory, HEADROOM, end, null)
+        this.#readBody(this.#memory.bytes, HEADROOM, end, null)
         break
       case TUNNEL:
-        this.sink?.onTunnelData(this.#memory, HEADROOM, end)
+        this.sink?.onTunnelData(this.#memory.bytes, HEADROOM, end)
         return
       default:
         // Unasked bytes on an idle connection: never to be given to the next request.
@@ -268,7 +277,7 @@ export class UpstreamConnection implements Timed {
   }
 
   #readHead(readEnd: number): void {
-    let bytes = this.#memory
+    let bytes = this.#memory.bytes
     let at = HEADROOM
     let end = readEnd
     const context = this.#context
@@ -279,7 +288,7 @@ export class UpstreamConnection implements Timed {
       // A head in pieces is rare; it moves to memory of its own, with the same room around it.
       bytes = Buffer.allocUnsafeSlow(HEADROOM + this.#partial.length + end - at + TAILROOM)
       this.#partial.copy(bytes, HEADROOM)
-      this.#memory.copy(bytes, HEADROOM + this.#partial.length, at, end)
+      this.#memory.bytes.copy(bytes, HEADROOM + this.#partial.length, at, end)
       end = bytes.length - TAILROOM
       this.#partial = null
     }

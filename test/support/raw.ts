@@ -101,6 +101,14 @@ export class RawClient {
     }
   }
 
+  /** Reads a piece at a time and waits before the next, so that the sender is always ahead. */
+  readSlowly(): void {
+    this.socket.on('data', () => {
+      this.socket.pause()
+      setTimeout(() => this.socket.resume(), 2)
+    })
+  }
+
   /** Sends FIN and goes on reading. */
   end(): void {
     this.socket.end()

@@ -164,6 +164,8 @@ export type InProcessOptions = {
   env?: Record<string, string>
   /** Beats the level of the file; null = the file's. */
   logLevel?: 'debug' | null
+  /** How long, in ms, a running worker may take to prepare a revision. */
+  prepareTimeout?: number
 }
 
 /** turnout as an object of this process. */
@@ -172,7 +174,10 @@ export class LocalTurnout extends TestTurnout {
   /** Access-log lines. */
   lines = ''
 
-  constructor(document: Written | string, { execArgv = [], env = {}, logLevel = 'debug' }: InProcessOptions) {
+  constructor(
+    document: Written | string,
+    { execArgv = [], env = {}, logLevel = 'debug', prepareTimeout }: InProcessOptions,
+  ) {
     super(document)
     this.plane = new ControlPlane({
       file: this.file.path,
@@ -186,6 +191,7 @@ export class LocalTurnout extends TestTurnout {
       },
       logLevel,
       execArgv,
+      prepareTimeout,
     })
   }
 

@@ -1,0 +1,38 @@
+// Loaded into the worker threads of a test by `--import`: lets the test crash or block one of them from inside,
+// without a hook in the program itself.
+import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
+
+const CHANNEL = 'turnout-test-fault'
+
+/** What befalls a worker: an error that nobody catches, or so many ms in which it does nothing else. */
+type Fault = { worker: number; error: string } | { worker: number; blockMs: number }
+
+if (!isMainThread) {
+  const channel = new BroadcastChannel(CHANNEL)
+  channel.onmessage = event => {
+    const fault = (event as { data: Fault }).data
+    if (fault.worker !== workerData.worker) return
+    if ('error' in fault) throw new Error(fault.error)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault.blockMs)
+  }
+  channel.unref()
+}
+
+/** Node options that make worker threads obey the functions below. */
+export const FAULTY = ['--import', import.meta.url]
+
+function cause(fault: Fault): void {
+  const channel = new BroadcastChannel(CHANNEL)
+  channel.postMessage(fault)
+  channel.close()
+}
+
+/** Throws an uncaught error in a worker thread of this process. */
+export function crashWorker(worker: number, error: string): void {
+  cause({ worker, error })
+}
+
+/** Keeps a worker thread of this process from doing anything for a while. */
+export function blockWorker(worker: number, blockMs: number): void {
+  cause({ worker, blockMs })
+}
