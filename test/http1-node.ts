@@ -3,8 +3,8 @@
 import { once } from 'node:events'
 import {
   createServer as createHttpServer,
-  type IncomingMessage,
   type Server as HttpServer,
+  type IncomingMessage,
   request,
   type ServerResponse,
 } from 'node:http'
@@ -24,7 +24,7 @@ export type NodeRequests = {
 }
 
 type Connection = {
-  begun: { message: RequestMessage; complete: boolean }[]
+  begun: { message: RequestMessage; complete: boolean; asksUpgrade: boolean }[]
   end: string
 }
 
@@ -85,14 +85,13 @@ export class NodeServer {
     // An error in the body of a request that asked for an upgrade is not reported; the message stays open.
     socket.on('end', () =>
       setImmediate(() => {
-        if (connection.begun.every(({ complete }) => complete)) return
-        if (connection.end === 'open') connection.end = 'upgrade'
-        socket.destroy()
+        if (connection.begun.some(({ complete }) => !complete)) socket.destroy()
       }),
     )
     socket.on('close', () => {
       const messages = connection.begun.filter(({ complete }) => complete).map(({ message }) => message)
       const partial = connection.begun.find(({ complete }) => !complete)?.message ?? null
+      if (connection.end === 'open' && connection.begun.at(-1)?.asksUpgrade === true) connection.end = 'upgrade'
       this.#connections.delete(socket)
       this.#waiting.get(port)!({ messages, partial, end: connection.end })
       this.#waiting.delete(port)
@@ -108,7 +107,7 @@ export class NodeServer {
       body: '',
       trailers: [],
     }
-    const begun = { message, complete: false }
+    const begun = { message, complete: false, asksUpgrade: asksUpgrade(incoming) }
     connection.begun.push(begun)
     incoming.on('data', (bytes: Buffer) => {
       message.body += bytes.toString('latin1')
@@ -117,10 +116,7 @@ export class NodeServer {
     incoming.on('end', () => {
       begun.complete = incoming.complete
       message.trailers = pairs(incoming.rawTrailers)
-      if (connection.end === 'open') {
-        if (asksUpgrade(incoming)) connection.end = 'upgrade'
-        else if (!response.shouldKeepAlive) connection.end = 'closed'
-      }
+      if (!response.shouldKeepAlive && connection.end === 'open') connection.end = 'closed'
       response.end()
     })
   }
@@ -140,7 +136,7 @@ export class NodeClient {
         const isWhole = head.includes('\r\n\r\n')
         head += bytes.toString('latin1')
         if (isWhole || !head.includes('\r\n\r\n')) return
-        socket.end(this.#answers.get(head.split(' ', 2)[1]!))
+        socket.end(this.#answers.get(head.split(' ', 2)[1]!)!)
       })
       // Once the client has FIN too, nothing more can come of this connection.
       socket.on('end', () => socket.destroySoon())

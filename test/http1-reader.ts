@@ -29,6 +29,13 @@ export type ResponseReading = {
   end: string
 }
 
+/** Of the fields that the grammar makes, those that turnout drops when they come as trailers (RFC 9110 6.5.1). */
+const DROPPED_TRAILERS = new Set(
+  'connection content-length cookie expect host keep-alive max-forwards set-cookie te trailer transfer-encoding upgrade'.split(
+    ' ',
+  ),
+)
+
 const HEAD_BYTES = 16 * 1024
 const HEAD_FIELDS = 100
 const requestHead = new RequestHead()
@@ -38,7 +45,7 @@ const responseHead = new ResponseHead()
 export function readRequests(bytes: Buffer, cuts: readonly number[] = []): RequestReading {
   const messages: RequestMessage[] = []
   const head = requestHead
-  let pending: Buffer = Buffer.alloc(0)
+  let unread: Buffer = Buffer.alloc(0)
   let message: RequestMessage | null = null
   let decoder: ChunkedDecoder | null = null
   let left = 0
@@ -46,13 +53,15 @@ export function readRequests(bytes: Buffer, cuts: readonly number[] = []): Reque
   let start = 0
   for (const cut of [...cuts, bytes.length]) {
     // Decoding moves bytes, so each part is memory of its own.
-    pending = Buffer.concat([pending, bytes.subarray(start, cut)])
+    const part = Buffer.concat([unread, bytes.subarray(start, cut)])
+    const end = part.length
+    let at = 0
     start = cut
     for (;;) {
       if (message === null) {
-        while (pending[0] === CR && pending[1] === LF) pending = pending.subarray(2)
-        if (pending.length === 0 || (pending.length === 1 && pending[0] === CR)) break
-        const result = head.parse(pending, pending.length, HEAD_BYTES, HEAD_FIELDS)
+        while (at + 1 < end && part[at] === CR && part[at + 1] === LF) at += 2
+        if (at === end || (at + 1 === end && part[at] === CR)) break
+        const result = head.parse(part, end, HEAD_BYTES, HEAD_FIELDS, at)
         if (result === HEAD_INCOMPLETE) break
         if (result !== HEAD_OK) return { messages, end: `${head.refusal.status} ${head.refusal.kind}` }
         message = {
@@ -65,19 +74,18 @@ export function readRequests(bytes: Buffer, cuts: readonly number[] = []): Reque
         left = head.framing === BODY_LENGTH ? head.contentLength : 0
         decoder = head.framing === BODY_CHUNKED ? new ChunkedDecoder(HEAD_BYTES) : null
         keepAlive = head.keepAlive
-        pending = pending.subarray(head.length)
+        at += head.length
       }
       if (decoder !== null) {
-        const next = decoder.decode(pending, 0, pending.length)
-        message.body += pending.toString('latin1', decoder.from, decoder.to)
+        at = decoder.decode(part, at, end)
+        message.body += part.toString('latin1', decoder.from, decoder.to)
         if (decoder.failed) return { messages, end: '400 chunk' }
-        pending = pending.subarray(next)
         if (!decoder.done) break
         message.trailers = trailerLines(decoder.trailers)
       } else {
-        const take = Math.min(left, pending.length)
-        message.body += pending.toString('latin1', 0, take)
-        pending = pending.subarray(take)
+        const take = Math.min(left, end - at)
+        message.body += part.toString('latin1', at, at + take)
+        at += take
         left -= take
         if (left > 0) break
       }
@@ -85,6 +93,7 @@ export function readRequests(bytes: Buffer, cuts: readonly number[] = []): Reque
       message = null
       if (!keepAlive) return { messages, end: 'closed' }
     }
+    unread = part.subarray(at)
   }
   return { messages, end: 'open' }
 }
@@ -125,11 +134,17 @@ export function readResponse(bytes: Buffer, method: string, at = 0): ResponseRea
   } else if (head.framing === BODY_CLOSE) {
     reading.body = memory.toString('latin1', i)
   } else if (head.framing === BODY_LENGTH) {
-    reading.body = memory.toString('latin1', i, i + head.contentLength)
-    if (reading.body.length < head.contentLength) return reading
+    const size = Math.min(head.contentLength, memory.length - i)
+    reading.body = head.bodyText(size) ?? memory.toString('latin1', i, i + size)
+    if (size < head.contentLength) return reading
   }
   reading.end = 'complete'
   return reading
+}
+
+/** The trailers that turnout passes on. */
+export function keptTrailers(trailers: Line[]): Line[] {
+  return trailers.filter(([name]) => !DROPPED_TRAILERS.has(name.toLowerCase()))
 }
 
 function linesOf({ fields, text }: RequestHead | ResponseHead): Line[] {

@@ -406,7 +406,7 @@ describe('limits', () => {
 
 /** A head too long to be fed in all its prefixes. */
 function expectOnce(raw: string, expected: string, limits: { bytes: number; fields: number }): void {
-  const outcome = parseRequest(raw, raw.length, limits)
+  const outcome = parseRequest(Buffer.from(raw, 'latin1'), 0, raw.length, limits)
   if (outcome === 'incomplete') expect(outcome).toBe(expected)
   else expect('refused' in outcome ? outcome.refused : outcome.framing).toBe(expected)
 }

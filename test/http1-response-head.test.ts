@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { HEAD_INCOMPLETE, HEAD_OK } from '../src/http1/request-head.ts'
+import { ResponseHead } from '../src/http1/response-head.ts'
 import { expectFault, expectResponse, parseResponse, type Response } from './http1-heads.ts'
 
 const EMPTY = 'Content-Length: 0\r\n'
@@ -170,6 +172,7 @@ describe('framing', () => {
     ['Transfer-Encoding: chunked, chunked\r\n', 'http_response_transfer_coding'],
     ['Transfer-Encoding: chunked, gzip\r\n', 'http_response_transfer_coding'],
     ['Transfer-Encoding: xchunked\r\n', 'http_response_transfer_coding'],
+    ['Transfer-Encoding: chunked\t\r\n', 'http_response_transfer_coding'],
     ['Transfer-Encoding:\r\n', 'http_response_transfer_coding'],
     ['Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', 'http_response_transfer_coding'],
   ])('%j → %s', (lines, fault) => {
@@ -315,4 +318,35 @@ test('what one response said does not show in the next', () => {
     fields: [EMPTY_FIELD, ['Connection', 'close, x'], ['Keep-Alive', 'timeout=3'], ['Upgrade', 'y']],
   })
   expectResponse(ok(EMPTY), {})
+})
+
+describe('bodyText', () => {
+  const head = new ResponseHead()
+  const before = '\xff'.repeat(10)
+  const parse = (raw: string, readEnd = raw.length) =>
+    head.parse(Buffer.from(before + raw + '\xff'.repeat(10), 'latin1'), 10, 10 + readEnd, 4096, 100, 'GET')
+
+  test('is what stands behind the head, as far as it was read', () => {
+    expect(parse(ok('Content-Length: 5\r\n') + 'h\xe9llo')).toBe(HEAD_OK)
+    expect([0, 1, 5].map(size => head.bodyText(size))).toEqual(['', 'h', 'h\xe9llo'])
+    expect(head.bodyText(6)).toBeNull()
+  })
+
+  test('is null for what comes in a later read', () => {
+    const raw = ok('Content-Length: 5\r\n') + 'hello'
+    expect(parse(raw, raw.length - 6)).toBe(HEAD_INCOMPLETE)
+    expect(parse(raw, raw.length - 5)).toBe(HEAD_OK)
+    expect([head.bodyText(0), head.bodyText(1)]).toEqual(['', null])
+    expect(parse(raw, raw.length - 2)).toBe(HEAD_OK)
+    expect([head.bodyText(3), head.bodyText(4)]).toEqual(['hel', null])
+  })
+
+  test('of a long read is never cut: whole or null', () => {
+    for (const size of [1900, 2000, 2100, 5000]) {
+      const body = 'b\xe9'.repeat(size / 2)
+      expect(parse(ok(`Content-Length: ${size}\r\n`) + body)).toBe(HEAD_OK)
+      expect([body, null]).toContain(head.bodyText(size))
+      expect(head.bodyText(size + 1)).toBeNull()
+    }
+  })
 })

@@ -1,24 +1,25 @@
-import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { BODY_CHUNKED, BODY_CLOSE, BODY_LENGTH, BODY_NONE, type Framing } from '../src/http1/framing.ts'
-import { HEADROOM, MessageWriter, TAILROOM } from '../src/http1/writer.ts'
+import { MessageWriter, TAILROOM } from '../src/http1/writer.ts'
 import { FRAMING } from './http1-heads.ts'
+import { fill, isGuarded, type Piece, pieceOf } from './http1-pieces.ts'
 import { read, readAll, socketPair } from './http1-sockets.ts'
 
 /** Sizes around which the writer changes how it puts a message together. */
-const SIZES = [0, 1, 15, 16, 2047, 2048, 2049, 16381, 16382, 16383, 16384, 16385, 18431, 18432, 18433, 65536]
-const HEADS = ['', 'H\r\n\r\n', 'h'.repeat(2042), 'h'.repeat(2043), 'h'.repeat(2048), 'h'.repeat(2049), 'h'.repeat(20000)]
-const GUARD = 64
-const GUARD_BYTE = 0xee
+const SIZES = [0, 1, 15, 16, 2047, 2048, 2049, 4095, 4096, 16383, 16384, 16385, 65535, 65536, 65537, 90000]
+const HEADS = [0, 5, 2041, 2042, 2043, 2048, 2049, 17000]
 
-/** Bytes that differ from place to place and from seed to seed. */
-function fill(bytes: Buffer, from: number, to: number, seed: number): void {
-  let state = (seed * 2654435761) >>> 0
-  for (let i = from; i < to; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    bytes[i] = state >>> 24
-  }
+/** The ways to add a piece to a body. */
+const WAYS = {
+  body: (writer: MessageWriter, { memory, from, to }: Piece) => {
+    writer.body(memory, from, to)
+    // It was copied.
+    memory.fill(0)
+  },
+  bodyInPlace: (writer: MessageWriter, { memory, from, to }: Piece) => writer.bodyInPlace(memory, from, to, null),
+  'bodyInPlace with text': (writer: MessageWriter, { memory, from, to }: Piece) =>
+    writer.bodyInPlace(memory, from, to, memory.toString('latin1', from, to)),
 }
 
 /** The wire form of a body, composed independently. */
@@ -30,50 +31,32 @@ function framed(framing: Framing, pieces: Buffer[], trailers: string): Buffer {
   return Buffer.concat([...parts, Buffer.from(`0\r\n${trailers}\r\n`)])
 }
 
-type Piece = { memory: Buffer; from: number; to: number; around: Buffer }
-
-/** A piece in memory with room around it, as a socket is read, and guards around the room. */
-function inPlace(size: number, seed: number): Piece {
-  const to = HEADROOM + size
-  const around = Buffer.alloc(GUARD + to + TAILROOM + GUARD, GUARD_BYTE)
-  const memory = around.subarray(GUARD, -GUARD)
-  fill(memory, HEADROOM, to, seed)
-  return { memory, from: HEADROOM, to, around }
-}
-
-function expectGuards({ around }: Piece): void {
-  const guards = Buffer.concat([around.subarray(0, GUARD), around.subarray(-GUARD)])
-  expect(guards.every(byte => byte === GUARD_BYTE)).toBe(true)
-}
-
 describe.each([BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_CLOSE] as Framing[])('framing %#', framing => {
-  test.each(HEADS.map(head => [head.length, head] as const))(
-    `${FRAMING[framing]}: a head of %d bytes and pieces of every size`,
-    async (_, head) => {
-      const { near, far } = await socketPair()
-      const writer = new MessageWriter(near)
-      const expected: Buffer[] = []
-      let seed = 1
-      for (const way of ['body', 'bodyInPlace'] as const) {
-        for (const sizes of [...SIZES.map(size => [size]), [5, 5], [2048, 2049], [2049, 3, 16383], [16384, 65536, 1]]) {
-          if (framing === BODY_NONE && sizes.some(size => size > 0)) continue
-          writer.begin(head, framing)
-          const pieces: Buffer[] = []
-          for (const size of sizes) {
-            const piece = inPlace(size, seed++)
-            pieces.push(Buffer.from(piece.memory.subarray(piece.from, piece.to)))
-            writer[way](piece.memory, piece.from, piece.to)
-            expectGuards(piece)
-          }
-          writer.end('')
-          expected.push(Buffer.from(head), framed(framing, pieces, ''))
+  test.each(HEADS)(`${FRAMING[framing]}: a head of %d bytes and pieces of every size`, async headSize => {
+    const head = 'h'.repeat(headSize)
+    const { near, far } = await socketPair()
+    const writer = new MessageWriter(near)
+    const expected: Buffer[] = []
+    let seed = 1
+    for (const add of Object.values(WAYS)) {
+      for (const sizes of [...SIZES.map(size => [size]), [5, 5], [2048, 2049], [2049, 3, 16383], [16384, 65536, 1]]) {
+        if (framing === BODY_NONE && sizes.some(size => size > 0)) continue
+        writer.begin(head, framing)
+        const pieces: Buffer[] = []
+        for (const size of sizes) {
+          const piece = pieceOf(size, seed++)
+          pieces.push(Buffer.from(piece.memory.subarray(piece.from, piece.to)))
+          add(writer, piece)
+          expect(isGuarded(piece)).toBe(true)
         }
+        writer.end('')
+        expected.push(Buffer.from(head), framed(framing, pieces, ''))
       }
-      near.end()
-      const wire = await readAll(far)
-      expect(wire.equals(Buffer.concat(expected))).toBe(true)
-    },
-  )
+    }
+    near.end()
+    const wire = await readAll(far)
+    expect(wire.equals(Buffer.concat(expected))).toBe(true)
+  })
 })
 
 test('pieces may lie at the very start of their memory', async () => {
@@ -84,7 +67,7 @@ test('pieces may lie at the very start of their memory', async () => {
     fill(memory, 0, size, size)
     const piece = Buffer.from(memory.subarray(0, size))
     writer.begin('head', BODY_CHUNKED)
-    writer.bodyInPlace(memory, 0, size)
+    writer.bodyInPlace(memory, 0, size, null)
     writer.end('')
     const expected = Buffer.concat([Buffer.from('head'), framed(BODY_CHUNKED, [piece], '')])
     expect((await read(far, expected.length)).equals(expected)).toBe(true)
@@ -101,19 +84,20 @@ describe('trailers', () => {
     writer.begin('I\r\n\r\n', BODY_CHUNKED)
     writer.end('Z: 3\r\n')
     near.end()
-    expect(String(await readAll(far))).toBe(
-      'H\r\n\r\n3\r\nabc\r\n0\r\nX: 1\r\nY: 2\r\n\r\nI\r\n\r\n0\r\nZ: 3\r\n\r\n',
-    )
+    expect(String(await readAll(far))).toBe('H\r\n\r\n3\r\nabc\r\n0\r\nX: 1\r\nY: 2\r\n\r\nI\r\n\r\n0\r\nZ: 3\r\n\r\n')
   })
 
-  test.each([BODY_NONE, BODY_LENGTH, BODY_CLOSE] as Framing[])('are dropped where framing %d has no place for them', async framing => {
-    const { near, far } = await socketPair()
-    const writer = new MessageWriter(near)
-    writer.begin('H\r\n\r\n', framing)
-    writer.end('X: 1\r\n')
-    near.end()
-    expect(String(await readAll(far))).toBe('H\r\n\r\n')
-  })
+  test.each([BODY_NONE, BODY_LENGTH, BODY_CLOSE] as Framing[])(
+    'are dropped where framing %d has no place for them',
+    async framing => {
+      const { near, far } = await socketPair()
+      const writer = new MessageWriter(near)
+      writer.begin('H\r\n\r\n', framing)
+      writer.end('X: 1\r\n')
+      near.end()
+      expect(String(await readAll(far))).toBe('H\r\n\r\n')
+    },
+  )
 })
 
 describe('what leaves, and when', () => {
@@ -133,26 +117,24 @@ describe('what leaves, and when', () => {
     [100, 'body', 1],
     [2048, 'body', 1],
     [2049, 'body', 2],
-    [16382, 'body', 2],
+    [65536, 'body', 2],
     [100, 'bodyInPlace', 1],
     [2049, 'bodyInPlace', 2],
     [65536, 'bodyInPlace', 2],
   ] as const)('head and %d bytes by %s: with the last chunk %d writes', async (size, way, writes) => {
     const { writer, sizes } = await counted()
-    const { memory, from, to } = inPlace(size, 1)
     writer.begin('HTTP/1.1 200 OK\r\n\r\n', BODY_CHUNKED)
-    writer[way](memory, from, to)
+    WAYS[way](writer, pieceOf(size, 1))
     expect(sizes.length).toBe(writes - 1)
     writer.end('')
     expect(sizes.length).toBe(writes)
   })
 
   test.each(['body', 'bodyInPlace'] as const)('head and body of a known length: one write by %s', async way => {
-    for (const size of [1, 2048, 2049, 16382]) {
+    for (const size of [1, 2048, 2049, 65536]) {
       const { writer, sizes } = await counted()
-      const { memory, from, to } = inPlace(size, 1)
       writer.begin('HTTP/1.1 200 OK\r\n\r\n', BODY_LENGTH)
-      writer[way](memory, from, to)
+      WAYS[way](writer, pieceOf(size, 1))
       writer.end('')
       expect(sizes).toEqual([19 + size])
     }
@@ -191,14 +173,15 @@ describe('what leaves, and when', () => {
     expect(String(await read(far, sizes[0]!))).toBe('one1two1\r\n2\r\n0\r\n\r\n')
   })
 
-  test('text is latin1, byte for byte', async () => {
-    const { writer, near, far } = await counted()
-    writer.begin('\x80\xff\xe9\r\n\r\n', BODY_LENGTH)
-    const { memory, from, to } = inPlace(3000, 7)
-    writer.bodyInPlace(memory, from, to)
-    writer.end('')
-    near.end()
-    expect((await readAll(far)).toString('latin1', 0, 7)).toBe('\x80\xff\xe9\r\n\r\n')
+  test.each([0, 10, 3000, 70000])('text is latin1, byte for byte, before %d bytes', async size => {
+    for (const add of Object.values(WAYS)) {
+      const { writer, near, far } = await counted()
+      writer.begin('\x80\xff\xe9\r\n\r\n', BODY_LENGTH)
+      add(writer, pieceOf(size, 7))
+      writer.end('')
+      near.end()
+      expect((await readAll(far)).toString('latin1', 0, 7)).toBe('\x80\xff\xe9\r\n\r\n')
+    }
   })
 })
 
@@ -250,9 +233,8 @@ describe('retract', () => {
     [
       'one in place did',
       writer => {
-        const { memory, from, to } = inPlace(3000, 1)
         writer.begin(head, BODY_LENGTH)
-        writer.bodyInPlace(memory, from, to)
+        WAYS.bodyInPlace(writer, pieceOf(3000, 1))
       },
     ],
     [
@@ -283,104 +265,5 @@ describe('retract', () => {
     const writer = new MessageWriter(near)
     act(writer)
     expect(writer.retract()).toBe(false)
-  })
-})
-
-describe('peers that do not read for a while', () => {
-  /** Bytes that wait in each of our sockets before its peer begins to read. */
-  const BACKLOG = 512 * 1024
-
-  type Stream = { near: Socket; far: Socket; writer: MessageWriter; expected: ReturnType<typeof createHash>; size: number; memory: Buffer }
-
-  async function stream(framing: Framing): Promise<Stream> {
-    const { near, far } = await socketPair()
-    const writer = new MessageWriter(near)
-    writer.begin('head', framing)
-    return { near, far, writer, expected: createHash('sha256').update('head'), size: 4, memory: Buffer.alloc(0) }
-  }
-
-  function expectPiece(stream: Stream, framing: Framing, bytes: Buffer, from: number, to: number): void {
-    const line = framing === BODY_CHUNKED ? `${(to - from).toString(16)}\r\n` : ''
-    const end = framing === BODY_CHUNKED ? '\r\n' : ''
-    stream.expected.update(line).update(bytes.subarray(from, to)).update(end)
-    stream.size += line.length + to - from + end.length
-  }
-
-  async function expectWhole({ near, far, writer, expected, size }: Stream, framing: Framing): Promise<void> {
-    writer.end('')
-    if (framing === BODY_CHUNKED) expected.update('0\r\n\r\n')
-    near.end()
-    const wire = await readAll(far)
-    expect(wire.length).toBe(size + (framing === BODY_CHUNKED ? 5 : 0))
-    expect(createHash('sha256').update(wire).digest('hex')).toBe(expected.digest('hex'))
-  }
-
-  test.each([BODY_LENGTH, BODY_CHUNKED] as Framing[])('get every byte of copied pieces, framing %d', async framing => {
-    const streams = await Promise.all(Array.from({ length: 4 }, () => stream(framing)))
-    let seed = 0
-    // All writers put their pieces together in the same memory, turn by turn.
-    while (streams.some(({ near }) => near.writableLength < BACKLOG)) {
-      for (const one of streams) {
-        if (one.near.writableLength >= BACKLOG) continue
-        const size = 2049 + ((++seed * 7919) % 14300)
-        const bytes = Buffer.alloc(size)
-        fill(bytes, 0, size, seed)
-        expectPiece(one, framing, bytes, 0, size)
-        one.writer.body(bytes, 0, size)
-        // These were copied, so whoever owns them may go on.
-        if (size <= 16382) bytes.fill(0)
-      }
-    }
-    await Promise.all(streams.map(one => expectWhole(one, framing)))
-  })
-
-  test.each([BODY_LENGTH, BODY_CHUNKED] as Framing[])(
-    'get every byte of pieces in place, framing %d, when memory is reused as agreed',
-    async framing => {
-      const streams = await Promise.all(Array.from({ length: 4 }, () => stream(framing)))
-      let seed = 0
-      let reused = 0
-      while (streams.some(({ near }) => near.writableLength < BACKLOG)) {
-        for (const one of streams) {
-          if (one.near.writableLength >= BACKLOG) continue
-          if (one.memory.length === 0) one.memory = Buffer.allocUnsafeSlow(HEADROOM + 65536 + TAILROOM)
-          else reused++
-          const to = HEADROOM + 1 + ((++seed * 104729) % 65536)
-          fill(one.memory, HEADROOM, to, seed)
-          expectPiece(one, framing, one.memory, HEADROOM, to)
-          one.writer.bodyInPlace(one.memory, HEADROOM, to)
-          if (one.near.writableLength > 0) one.memory = Buffer.alloc(0)
-        }
-      }
-      expect(reused).toBeGreaterThan(0)
-      await Promise.all(streams.map(one => expectWhole(one, framing)))
-    },
-  )
-
-  test('do not disturb one that reads', async () => {
-    const slow = await Promise.all(Array.from({ length: 3 }, () => stream(BODY_LENGTH)))
-    const fast = await stream(BODY_LENGTH)
-    let seed = 0
-    let read = 4
-    const hash = createHash('sha256')
-    fast.far.on('data', bytes => {
-      hash.update(bytes)
-      read += bytes.length
-    })
-    while (slow.some(({ near }) => near.writableLength < BACKLOG)) {
-      for (const one of [...slow, fast]) {
-        if (one.near.writableLength >= BACKLOG) continue
-        const bytes = Buffer.alloc(8000)
-        fill(bytes, 0, 8000, ++seed)
-        expectPiece(one, BODY_LENGTH, bytes, 0, 8000)
-        one.writer.body(bytes, 0, 8000)
-      }
-      await new Promise(setImmediate)
-    }
-    fast.writer.end('')
-    fast.near.end()
-    await new Promise(resolve => fast.far.once('end', resolve))
-    expect([read - 4, hash.digest('hex')]).toEqual([fast.size, fast.expected.digest('hex')])
-    await Promise.all(slow.map(one => expectWhole(one, BODY_LENGTH)))
   })
 })

@@ -22,7 +22,7 @@ const REFUSED: Record<string, [bytes: string, status: number, kind: string]> = {
   'another scheme': [get('ftp://a/'), 400, 'target'],
   'GET *': [get('*'), 400, 'target'],
   'OPTIONS */x': [request('OPTIONS', '*/x'), 400, 'target'],
-  'CONNECT': [request('CONNECT', 'a:443', ['Host: a:443']), 405, 'method'],
+  CONNECT: [request('CONNECT', 'a:443', ['Host: a:443']), 405, 'method'],
   'CONNECT without authority-form': [request('CONNECT', '/'), 400, 'target'],
   'authority-form without CONNECT': [get('a:443'), 400, 'target'],
   'no target': ['GET HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'request_line'],
@@ -33,7 +33,7 @@ const REFUSED: Record<string, [bytes: string, status: number, kind: string]> = {
   'a space before the method': [' GET / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'request_line'],
   'HTTP/0.9': ['GET /\r\n\r\n', 400, 'request_line'],
   'a bare LF behind the request line': ['GET / HTTP/1.1\nHost: a\r\n\r\n', 400, 'request_line'],
-  'TLS': ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400, 'request_line'],
+  TLS: ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 400, 'request_line'],
   'HTTP/1.2': ['GET / HTTP/1.2\r\nHost: a\r\n\r\n', 505, 'version'],
   'HTTP/2.0': ['GET / HTTP/2.0\r\nHost: a\r\n\r\n', 505, 'version'],
   'the HTTP/2 preface': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505, 'version'],
@@ -74,13 +74,27 @@ const REFUSED: Record<string, [bytes: string, status: number, kind: string]> = {
     'framing',
   ],
   'an empty coding': [request('POST', '/', ['Transfer-Encoding:'], 'ab'), 400, 'framing'],
-  'identity': [request('POST', '/', ['Transfer-Encoding: identity']), 400, 'framing'],
+  identity: [request('POST', '/', ['Transfer-Encoding: identity']), 400, 'framing'],
   'a coding that looks like chunked': [request('POST', '/', ['Transfer-Encoding: xchunked']), 400, 'framing'],
   'a coding on HTTP/1.0': ['POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400, 'framing'],
   'an unknown expectation': [request('POST', '/', ['Expect: 200-ok', 'Content-Length: 2']), 417, 'expectation'],
-  '101 fields': [get('/', Array.from({ length: 101 }, (_, i) => `X-${i}: a`)), 431, 'header_count'],
+  '101 fields': [
+    get(
+      '/',
+      Array.from({ length: 101 }, (_, i) => `X-${i}: a`),
+    ),
+    431,
+    'header_count',
+  ],
   'a long field': [get('/', [`X-A: ${'b'.repeat(17_000)}`]), 431, 'header_size'],
-  'many long fields': [get('/', Array.from({ length: 20 }, (_, i) => `X-${i}: ${'b'.repeat(1000)}`)), 431, 'header_size'],
+  'many long fields': [
+    get(
+      '/',
+      Array.from({ length: 20 }, (_, i) => `X-${i}: ${'b'.repeat(1000)}`),
+    ),
+    431,
+    'header_size',
+  ],
   'a field that never ends': [`GET / HTTP/1.1\r\nHost: a\r\nX-A: ${'b'.repeat(20_000)}`, 431, 'header_size'],
   'a long target': [get(`/${'a'.repeat(17_000)}`), 414, 'header_size'],
   'a target that never ends': [`GET /${'a'.repeat(20_000)}`, 414, 'header_size'],
@@ -136,7 +150,11 @@ test('our own answers to HEAD have a length and no body, and keep the connection
   const upstream = await startUpstream({ '/dies': side => side.end() })
   const plane = await startPlane({ versions: { blue: upstream }, route: { match: { path: { prefix: '/dies' } } } })
   const client = plane.connect()
-  for (const [target, status] of [['/unknown', 404], ['/dies', 502], ['/unknown', 404]] as const) {
+  for (const [target, status] of [
+    ['/unknown', 404],
+    ['/dies', 502],
+    ['/unknown', 404],
+  ] as const) {
     const answer = await client.ask(request('HEAD', target))
     expect([answer.status, answer.get('connection')]).toEqual([status, undefined])
     expect(Number(answer.get('content-length'))).toBeGreaterThan(0)
@@ -156,7 +174,10 @@ test('what no route takes is a 404 that keeps the connection', async () => {
 
 test('a limit counts what is above it, not what reaches it', async () => {
   const upstream = await startUpstream()
-  const plane = await startPlane({ versions: { blue: upstream }, listener: { limits: { headers: 5, headerBytes: '1KiB' } } })
+  const plane = await startPlane({
+    versions: { blue: upstream },
+    listener: { limits: { headers: 5, headerBytes: '1KiB' } },
+  })
   const client = plane.connect()
   expect((await client.ask(get('/a', ['Host: a', 'A: 1', 'B: 1', 'C: 1', 'D: 1']))).status).toBe(200)
   const room = 1024 - get('/b', ['X-A: ']).length

@@ -179,19 +179,22 @@ describe('bad chunks of a client', () => {
     'a size that wraps at 2^64': '10000000000000003\r\nabc\r\n',
     'endless extensions': `3;${'x'.repeat(100_000)}\r\nabc\r\n`,
   }
-  test.each(Object.entries(bad))('%s: 400, a closed connection, and nothing passes for the next request', async (_, bytes) => {
-    const upstream = await startUpstream()
-    const plane = await startPlane({ versions: { blue: upstream } })
-    const client = plane.connect()
-    client.write(request('POST', '/post', ['Transfer-Encoding: chunked'], chunk('before')) + bytes + get('/smuggled'))
-    const answer = await client.next()
-    expect([answer.status, answer.get('connection')]).toEqual([400, 'close'])
-    expect(await client.ended()).toBe('fin')
-    expect(client.unread).toBe('')
-    expect(plane.bad()).toEqual({ chunk: 1 })
-    await until(() => upstream.open === 0, 'the upstream connection closed')
-    expect(upstream.requests).toEqual([])
-  })
+  test.each(Object.entries(bad))(
+    '%s: 400, a closed connection, and nothing passes for the next request',
+    async (_, bytes) => {
+      const upstream = await startUpstream()
+      const plane = await startPlane({ versions: { blue: upstream } })
+      const client = plane.connect()
+      client.write(request('POST', '/post', ['Transfer-Encoding: chunked'], chunk('before')) + bytes + get('/smuggled'))
+      const answer = await client.next()
+      expect([answer.status, answer.get('connection')]).toEqual([400, 'close'])
+      expect(await client.ended()).toBe('fin')
+      expect(client.unread).toBe('')
+      expect(plane.bad()).toEqual({ chunk: 1 })
+      await until(() => upstream.open === 0, 'the upstream connection closed')
+      expect(upstream.requests).toEqual([])
+    },
+  )
 })
 
 test('a client that ends in the middle of its body gets 400, and the upstream no whole request', async () => {

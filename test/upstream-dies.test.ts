@@ -43,7 +43,11 @@ describe.each(ENDINGS)('%s', ending => {
       expect([answer.status, answer.get('connection')]).toEqual([502, undefined])
     }
     // A reset may overtake what was sent before it.
-    const { http_response_incomplete: incomplete = 0, connection_terminated: terminated = 0, ...others } = plane.errors()
+    const {
+      http_response_incomplete: incomplete = 0,
+      connection_terminated: terminated = 0,
+      ...others
+    } = plane.errors()
     expect([incomplete + terminated, others]).toEqual([head.length - 1, {}])
     if (ending === 'FIN') expect(terminated).toBe(0)
     expect(upstream.requests.length).toBe(head.length - 1)
@@ -145,8 +149,7 @@ test('an upstream that closes right behind its last byte is whole also for a slo
   const body = 'x'.repeat(4 * 1024 * 1024)
   const upstream = await startUpstream({
     '/length': side => side.write(ok(body, ['Connection: close'])).end(),
-    '/chunked': side =>
-      side.write(`${response(200, [CHUNKED, 'Connection: close'])}${chunk(body)}${chunk('')}`).end(),
+    '/chunked': side => side.write(`${response(200, [CHUNKED, 'Connection: close'])}${chunk(body)}${chunk('')}`).end(),
     '/close': side => side.write(response(200, [], body)).end(),
   })
   const plane = await startPlane({ versions: { blue: upstream } })

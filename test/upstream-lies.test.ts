@@ -12,7 +12,7 @@ const SIZE = 'http_response_header_section_size'
 
 /** Answers that are none, and what they are called in Proxy-Status and in the metric. */
 const LIES: Record<string, [bytes: string, error: string]> = {
-  'junk': ['hello\r\n\r\n', PROTOCOL],
+  junk: ['hello\r\n\r\n', PROTOCOL],
   'one byte of junk': ['x', PROTOCOL],
   'an empty line before the status line': [`\r\n${ok()}`, PROTOCOL],
   'HTTP/0.9': ['<html></html>\n', PROTOCOL],
@@ -54,10 +54,22 @@ const LIES: Record<string, [bytes: string, error: string]> = {
   'chunked twice': [response(200, ['Transfer-Encoding: chunked, chunked']), CODING],
   'chunked in two lines': [response(200, [CHUNKED, CHUNKED]), CODING],
   'an empty coding': [response(200, ['Transfer-Encoding:'], 'ok'), CODING],
-  'identity': [response(200, ['Transfer-Encoding: identity'], 'ok'), CODING],
+  identity: [response(200, ['Transfer-Encoding: identity'], 'ok'), CODING],
   'a coding on HTTP/1.0': [`HTTP/1.0 200 OK\r\n${CHUNKED}\r\n\r\n${chunk('ok')}${chunk('')}`, CODING],
-  '201 fields': [ok('', Array.from({ length: 200 }, (_, i) => `X-${i}: a`)), SIZE],
-  'a head of 65 KiB': [ok('', Array.from({ length: 65 }, (_, i) => `X-${i}: ${'a'.repeat(1020)}`)), SIZE],
+  '201 fields': [
+    ok(
+      '',
+      Array.from({ length: 200 }, (_, i) => `X-${i}: a`),
+    ),
+    SIZE,
+  ],
+  'a head of 65 KiB': [
+    ok(
+      '',
+      Array.from({ length: 65 }, (_, i) => `X-${i}: ${'a'.repeat(1020)}`),
+    ),
+    SIZE,
+  ],
   'a field that never ends': [`HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(100_000)}`, SIZE],
   '101 that nobody asked for': [response(101, ['Connection: upgrade', 'Upgrade: websocket']), 'http_upgrade_failed'],
 }
@@ -141,16 +153,19 @@ describe('bytes behind a complete answer', () => {
     '304': ['GET', response(304, ['Content-Length: 4'])],
   } as const
 
-  test.each(Object.entries(answers))('%s in the same segment: never given to the next request', async (_, [method, good]) => {
-    const upstream = await startUpstream({ '/': good + EVIL })
-    const plane = await startPlane({ versions: { blue: upstream } })
-    const client = plane.connect()
-    const answer = await client.ask(request(method, '/'))
-    expect(answer.text).toBe(good.includes('good') ? 'good' : '')
-    expect((await client.ask(get('/next'))).text).toBe('GET /next')
-    expect(upstream.sides[0]!.closed).toBe(true)
-    expect(upstream.sides.length).toBe(2)
-  })
+  test.each(Object.entries(answers))(
+    '%s in the same segment: never given to the next request',
+    async (_, [method, good]) => {
+      const upstream = await startUpstream({ '/': good + EVIL })
+      const plane = await startPlane({ versions: { blue: upstream } })
+      const client = plane.connect()
+      const answer = await client.ask(request(method, '/'))
+      expect(answer.text).toBe(good.includes('good') ? 'good' : '')
+      expect((await client.ask(get('/next'))).text).toBe('GET /next')
+      expect(upstream.sides[0]!.closed).toBe(true)
+      expect(upstream.sides.length).toBe(2)
+    },
+  )
 
   test.each(Object.entries(answers))('%s later: the idle connection is closed', async (_, [method, good]) => {
     const upstream = await startUpstream({ '/': good })

@@ -123,7 +123,12 @@ describe('firstByte', () => {
       },
     })
     const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts } })
-    const took = await timed(plane.connect().ask(get('/')).then(({ status }) => expect(status).toBe(504)))
+    const took = await timed(
+      plane
+        .connect()
+        .ask(get('/'))
+        .then(({ status }) => expect(status).toBe(504)),
+    )
     expect(took).toBeLessThan(150 + LATE_MS)
     expect(plane.errors()).toEqual({ http_response_timeout: 1 })
   })
@@ -160,19 +165,22 @@ describe('idle', () => {
     'that ends with the connection': [response(200), 'half'],
     'of which nothing has come': [response(200, ['Content-Length: 8']), ''],
   }
-  test.each(Object.entries(bodies))('a body %s that stops coming: the client connection is aborted', async (_, [head, part]) => {
-    const upstream = await startUpstream({ '/': side => side.write(head + part) })
-    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts } })
-    for (const bytes of [get('/'), 'GET / HTTP/1.0\r\n\r\n']) {
-      const client = plane.connect().write(bytes)
-      await client.head()
-      const took = await timed(client.broken().then(({ text }) => expect(text).toBe(part === '' ? '' : 'half')))
-      expect(took).toBeLessThan(150 + LATE_MS)
-      expect(client.ending).toBe('reset')
-    }
-    await until(() => upstream.open === 0, 'the stalled connection closed')
-    expect(plane.errors()).toEqual({ http_response_incomplete: 2 })
-  })
+  test.each(Object.entries(bodies))(
+    'a body %s that stops coming: the client connection is aborted',
+    async (_, [head, part]) => {
+      const upstream = await startUpstream({ '/': side => side.write(head + part) })
+      const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts } })
+      for (const bytes of [get('/'), 'GET / HTTP/1.0\r\n\r\n']) {
+        const client = plane.connect().write(bytes)
+        await client.head()
+        const took = await timed(client.broken().then(({ text }) => expect(text).toBe(part === '' ? '' : 'half')))
+        expect(took).toBeLessThan(150 + LATE_MS)
+        expect(client.ending).toBe('reset')
+      }
+      await until(() => upstream.open === 0, 'the stalled connection closed')
+      expect(plane.errors()).toEqual({ http_response_incomplete: 2 })
+    },
+  )
 
   test('a body that keeps coming is not cut, however long it takes', async () => {
     const upstream = await startUpstream({

@@ -44,13 +44,14 @@ export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
       service.versions.flatMap(({ name, endpoints }) => endpoints.map(({ url }) => startVersion(name, new URL(url)))),
     ),
   )
-  const log = createLog('warn', { write: line => process.stdout.write(line) }, true)
+  const lines = { write: (text: string) => process.stdout.write(text) }
+  const log = createLog('warn', lines, true)
   const plane = new ControlPlane({
     file: FILE,
     env,
     build: readBuild(),
     log,
-    lines: { write: out },
+    lines,
     logLevel: 'warn',
     // Nobody waits for the demo: Ctrl-C ends it at once.
     shutdown: { delayMs: 0, deadlineMs: 0 },

@@ -74,7 +74,6 @@ export const ConditionSchema = object(conditions, {
   description: 'Which requests the rule takes; all parts must hold. Host and path belong to the route.',
 })
 
-export type MatchConfig = Static<typeof MatchSchema>
 export type ConditionConfig = Static<typeof ConditionSchema>
 export type PathMatchConfig = Static<typeof PathMatchSchema>
 export type FieldMatchConfig = Static<typeof FieldMatchSchema>

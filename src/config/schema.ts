@@ -161,12 +161,5 @@ export const ConfigSchema = object(
 
 /** The whole config. */
 export type Config = Omit<Static<typeof ConfigSchema>, '$schema'>
-export type ListenerConfig = Static<typeof ListenerSchema>
-export type LimitsConfig = Static<typeof LimitsSchema>
-export type ListenerTimeoutsConfig = Static<typeof ListenerTimeoutsSchema>
-export type AdminConfig = Static<typeof AdminSchema>
-export type StateConfig = Static<typeof StateSchema>
 export type LogConfig = Static<typeof LogSchema>
-export type ShutdownConfig = Static<typeof ShutdownSchema>
 export type RouteConfig = Static<typeof RouteSchema>
-export type RewriteConfig = Static<typeof RewriteSchema>

@@ -63,6 +63,8 @@ export class ClientConnection implements Timed {
   /** Node has its first piece of memory. */
   #hasMemory = false
   #parsing = false
+  /** The next request waits until the client has taken the last answers. */
+  #held = false
   #headBegun = false
   #bodyDone = true
   #bodyFraming: Framing = BODY_NONE
@@ -80,6 +82,8 @@ export class ClientConnection implements Timed {
   #ended = false
   #probes = 0
   #progress = 0
+  /** When the half-closed client was last sent some of its answer. */
+  #movedAt = 0
 
   constructor(plane: Plane, listener: Listener, socket: Socket) {
     this.plane = plane
@@ -104,7 +108,7 @@ export class ClientConnection implements Timed {
 
   /** The Connection line of an answer, '' for none. Decides for good whether the connection is kept. */
   closing(): string {
-    if (this.plane.stopping || this.listener.closing || this.#ended) this.keepAlive = false
+    if (this.plane.stopping || this.listener.closing) this.keepAlive = false
     if (!this.keepAlive) return 'Connection: close\r\n'
     return this.minor === 0 ? 'Connection: keep-alive\r\n' : ''
   }
@@ -158,6 +162,7 @@ export class ClientConnection implements Timed {
     const early = this.#pending
     this.#pending = null
     if (early !== null) tunnel.fromClient(early, 0, early.length)
+    if (this.#ended) tunnel.clientEnded()
     if (this.#pipelinePaused) {
       this.#pipelinePaused = false
       this.socket.resume()
@@ -166,7 +171,7 @@ export class ClientConnection implements Timed {
 
   /** Graceful stop: an idle connection gets a moment, a busy one ends with its answer. */
   stop(now: number): void {
-    if (this.#exchange === null && this.#tunnel === null && !this.#lingering) {
+    if (this.#exchange === null && this.#tunnel === null && !this.#lingering && !this.#held) {
       this.deadline = Math.min(this.deadline, now + FAREWELL_MS)
     }
   }
@@ -182,7 +187,7 @@ export class ClientConnection implements Timed {
     if (this.#exchange !== exchange) return
     this.#exchange = null
     if (this.#closed) return
-    if (!this.keepAlive || !this.canSkipBody) {
+    if (!this.keepAlive || !this.canSkipBody || (this.#ended && !this.#bodyDone)) {
       this.#linger()
       return
     }
@@ -198,14 +203,17 @@ export class ClientConnection implements Timed {
   onDeadline(now: number): void {
     const exchange = this.#exchange
     if (this.#lingering) {
+      // A FIN in the middle of an answer that ends with the connection would make it look whole.
       this.socket.destroy()
     } else if (exchange === null) {
-      if (this.#headBegun)
+      if (this.#held) this.reset()
+      else if (this.#headBegun)
         this.#refuse(
           { status: 408, kind: 'header_timeout', detail: 'The request head took too long.' },
           this.#pending!,
           0,
         )
+      else if (this.socket.writableLength > 0) this.#linger()
       else this.socket.destroy()
     } else if (this.#ended) {
       this.#probe(exchange, now)
@@ -229,7 +237,7 @@ export class ClientConnection implements Timed {
     if (this.#lingering) return
     if (this.#bodyDone) {
       const pending = this.#pending
-      if (this.#exchange !== null) {
+      if (this.#exchange !== null || this.#held) {
         this.#queue(bytes, at, end)
       } else if (pending === null) {
         this.#parse(bytes, at, end)
@@ -320,12 +328,13 @@ export class ClientConnection implements Timed {
       }
       if (!this.#bodyDone && !this.#lingering) at = this.#readBody(bytes, at, end)
       this.#exchange?.flushRequest()
-      if (this.#exchange !== null || this.#lingering || this.#closed) {
+      if (this.#exchange !== null || this.#lingering || this.#closed || this.#held) {
         if (at < end) this.#queue(bytes, at, end)
         break
       }
     }
     this.#parsing = false
+    if (this.#ended) this.#afterEnd()
   }
 
   /** Reads request body from bytes[at, end); returns the offset behind what belongs to it. */
@@ -397,11 +406,18 @@ export class ClientConnection implements Timed {
 
   /** The last request is over: reads the next one, from what waits or from the socket. */
   #nextRequest(now: number): void {
+    // Answers to pipelined requests must not pile up before a client that does not take them.
+    if (this.congested) {
+      this.#held = true
+      this.awaitDrain()
+      return
+    }
     this.deadline = now + (this.plane.stopping ? FAREWELL_MS : this.listener.settings.idleMs)
     if (this.#parsing) return
     this.#resumeReading()
     const pending = this.#pending
     if (pending !== null) this.#parse(pending, 0, pending.length)
+    else if (this.#ended) this.#linger()
   }
 
   /** Answers a request that never became an exchange, whose head begins at bytes[at], and closes. */
@@ -422,7 +438,9 @@ export class ClientConnection implements Timed {
     this.#lingering = true
     this.#isBulk = false
     this.#pending = null
-    this.deadline = this.plane.recently + LINGER_MS
+    // What the client has not taken yet has the time of any answer.
+    const left = this.socket.writableLength > 0
+    this.deadline = this.plane.recently + (left ? 200 : 200)
     this.socket.end()
     this.#pipelinePaused = false
     this.#bodyPaused = false
@@ -430,47 +448,67 @@ export class ClientConnection implements Timed {
   }
 
   #onDrain(): void {
-    if (this.#bodyDone && !this.#lingering && this.#exchange !== null && !this.#ended) this.deadline = NEVER
+    if (this.#held && !this.#lingering) {
+      this.#held = false
+      this.#nextRequest(this.plane.now())
+      return
+    }
+    if (this.#bodyDone && !this.#lingering && this.#exchange !== null) {
+      this.deadline = this.#ended ? this.plane.now() + PROBE_MS : NEVER
+    }
     this.#exchange?.onClientDrain()
     this.#tunnel?.clientDrained()
   }
 
   #onEnd(): void {
     this.#ended = true
-    this.keepAlive = false
+    if (this.#tunnel !== null) this.#tunnel.clientEnded()
+    else this.#afterEnd()
+  }
+
+  /** The client sends no more: what it sent before is still answered, also what it pipelined. */
+  #afterEnd(): void {
     const exchange = this.#exchange
-    if (this.#tunnel !== null) {
-      this.#tunnel.clientEnded()
-    } else if (exchange === null) {
+    if (this.#lingering || this.#closed || this.#held) return
+    if (exchange === null) {
       if (this.#headBegun) this.#countBad('truncated')
-      this.socket.end()
-      this.#lingering = true
-      this.deadline = this.plane.now() + LINGER_MS
+      this.#linger()
     } else if (!this.#bodyDone) {
       this.#countBad('truncated')
       exchange.refuse(400, 'The request body ended before its announced end.')
     } else {
       // Half-closed, or gone: both look the same until something is written.
+      const now = this.plane.now()
       this.#probes = 0
       this.#progress = exchange.bytesOut
-      this.deadline = this.plane.now() + PROBE_MS
+      this.#movedAt = now
+      this.deadline = now + PROBE_MS
     }
   }
 
   /**
    * Finds out whether a client that sent FIN still listens. A vanished one answers what we write with a
    * reset, so something harmless is written: 100 Continue before the answer, a leading zero of the next
-   * chunk's size within it. Where nothing harmless exists, no progress means it is gone.
+   * chunk's size within it. Bytes on their way to it ask as well. Where nothing harmless exists, no progress
+   * means it is gone.
    */
   #probe(exchange: Exchange, now: number): void {
     this.deadline = now + (this.#probes < QUICK_PROBES ? PROBE_MS : SLOW_PROBE_MS)
-    const isMoving = exchange.bytesOut !== this.#progress
-    this.#progress = exchange.bytesOut
+    if (exchange.bytesOut !== this.#progress) {
+      this.#progress = exchange.bytesOut
+      this.#probes = 0
+      this.#movedAt = now
+      return
+    }
+    if (this.socket.writableLength > 0) {
+      if (now - this.#movedAt >= this.listener.settings.bodyMs) this.reset()
+      return
+    }
     this.#probes++
-    if (isMoving) return
     if (!exchange.answered && this.minor === 1) this.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
-    else if (exchange.answered && exchange.chunkedOut && this.#probes <= QUICK_PROBES) this.socket.write('0', 'latin1')
-    else if (exchange.answered) this.reset()
+    else if (exchange.answered && !exchange.chunkedOut) this.reset()
+    // A size may have so many digits; who did not answer the first few with a reset is there.
+    else if (exchange.answered && this.#probes <= QUICK_PROBES) this.socket.write('0', 'latin1')
   }
 
   #countBad(kind: BadRequest): void {

@@ -74,7 +74,7 @@ export function composeRequest(
 }
 
 /** The request target in the form that is matched and forwarded. */
-export function targetOf(head: RequestHead, stripPrefix: string): string {
+function targetOf(head: RequestHead, stripPrefix: string): string {
   const path = stripPrefix === '' ? head.path : withoutPrefix(head.path, stripPrefix)
   return head.hasQuery ? `${path}?${head.query}` : path
 }

@@ -2,7 +2,7 @@
 // listeners of the one in force open, and sweeps the deadlines.
 import { parentPort, workerData } from 'node:worker_threads'
 import { ROW } from '../observe/cells.ts'
-import { compile } from '../snapshot/compile.ts'
+import { compile, releaseEndpoints } from '../snapshot/compile.ts'
 import type { FromWorker, ToWorker, WorkerStart } from '../snapshot/protocol.ts'
 import type { Snapshot } from '../snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../upstream/deadlines.ts'
@@ -52,12 +52,14 @@ async function prepare(message: Prepare): Promise<void> {
         await listener.open(settings.port === 0 ? (message.ports[settings.name] ?? 0) : settings.port)
         listeners.set(key, listener)
         fresh.push(key)
+        if (!opened.has(message.revision)) throw new Error('another worker could not prepare it')
       }
       ports[settings.name] = listener.port
     }
   } catch (error) {
+    opened.set(message.revision, fresh)
     abort(message.revision)
-    release(snapshot)
+    releaseEndpoints(snapshot.services, endpoints)
     throw error
   }
   plane.prepare(snapshot)
@@ -66,21 +68,12 @@ async function prepare(message: Prepare): Promise<void> {
 
 function abort(revision: number): void {
   const snapshot = plane.withdraw(revision)
-  if (snapshot !== undefined) release(snapshot)
+  if (snapshot !== undefined) releaseEndpoints(snapshot.services, endpoints)
   for (const key of opened.get(revision) ?? []) {
     listeners.get(key)?.close(plane.now())
     listeners.delete(key)
   }
   opened.delete(revision)
-}
-
-/** Lets go of the endpoints that a snapshot held. */
-function release(snapshot: Snapshot): void {
-  for (const service of snapshot.services) {
-    for (const version of service.versions) {
-      for (const endpoint of version.endpoints) endpoints.release(service.name, version.name, endpoint.url)
-    }
-  }
 }
 
 function onSwitch(snapshot: Snapshot): void {
@@ -107,7 +100,7 @@ function onSwitch(snapshot: Snapshot): void {
 }
 
 function onUnused(snapshot: Snapshot): void {
-  release(snapshot)
+  releaseEndpoints(snapshot.services, endpoints)
   post({ type: 'released', revision: snapshot.revision })
 }
 

@@ -49,14 +49,15 @@ const NAMES: readonly string[] = [
 /** What `parse` answers instead of an offset. */
 export const INCOMPLETE = -1
 export const BAD_NAME = -2
-export const BAD_VALUE = -3
+const BAD_VALUE = -3
 export const TOO_MANY = -4
 
 const SLOTS = 2048
 const ID_OF_HASH = buildHashTable()
+const NAME_BYTES: readonly Uint8Array[] = NAMES.map(name => Buffer.from(name))
 
 /** The most fields a head may have whatever the configured limit says. */
-export const MAX_FIELDS = 1000
+const MAX_FIELDS = 1000
 
 export class FieldBlock {
   count = 0
@@ -78,6 +79,10 @@ export class FieldBlock {
    */
   parse(bytes: Uint8Array, at: number, end: number, max: number, base: number): number {
     const limit = Math.min(max, MAX_FIELDS)
+    // Locals, because a table reached through a field or a module is loaded anew for every byte.
+    const token = TOKEN
+    const fieldValue = FIELD_VALUE
+    const { nameStart, nameEnd, valueStart, valueEnd, lineEnd, id } = this
     let i = at
     let n = 0
     for (;;) {
@@ -92,31 +97,31 @@ export class FieldBlock {
       const start = i
       let hash = 0
       let lower = 0
-      while (i < end && (lower = TOKEN[bytes[i]!]!) !== 0) {
+      while (i < end && (lower = token[bytes[i]!]!) !== 0) {
         hash = (Math.imul(hash, 31) + lower) | 0
         i++
       }
       if (i >= end) return INCOMPLETE
       if (bytes[i] !== COLON || i === start) return BAD_NAME
       if (n >= limit) return TOO_MANY
-      const nameEnd = i
+      const colon = i
       i++
       while (i < end && (bytes[i] === SP || bytes[i] === HTAB)) i++
-      const valueStart = i
-      while (i < end && FIELD_VALUE[bytes[i]!] === 1) i++
+      const value = i
+      while (i < end && fieldValue[bytes[i]!] === 1) i++
       if (i >= end) return INCOMPLETE
       if (bytes[i] !== CR) return BAD_VALUE
       if (i + 1 >= end) return INCOMPLETE
       if (bytes[i + 1] !== LF) return BAD_VALUE
-      let valueEnd = i
-      while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === HTAB)) valueEnd--
+      let last = i
+      while (last > value && (bytes[last - 1] === SP || bytes[last - 1] === HTAB)) last--
       i += 2
-      this.nameStart[n] = start - base
-      this.nameEnd[n] = nameEnd - base
-      this.valueStart[n] = valueStart - base
-      this.valueEnd[n] = valueEnd - base
-      this.lineEnd[n] = i - base
-      this.id[n] = identify(bytes, start, nameEnd, hash)
+      nameStart[n] = start - base
+      nameEnd[n] = colon - base
+      valueStart[n] = value - base
+      valueEnd[n] = last - base
+      lineEnd[n] = i - base
+      id[n] = identify(bytes, start, colon, hash)
       n++
     }
   }
@@ -140,6 +145,11 @@ export class FieldBlock {
   /** Value of field `k`. */
   value(text: string, k: number): string {
     return text.slice(this.valueStart[k]!, this.valueEnd[k]!)
+  }
+
+  /** Value of field `k` with the white space behind it. */
+  valueAndBlanks(text: string, k: number): string {
+    return text.slice(this.valueStart[k]!, this.lineEnd[k]! - 2)
   }
 
   /** Value of the field with this lower-case name, several lines joined by `separator`; null when absent. */
@@ -211,8 +221,9 @@ function buildHashTable(): Uint8Array {
 function identify(bytes: Uint8Array, start: number, end: number, hash: number): number {
   const id = ID_OF_HASH[slotOf(hash)]!
   if (id === 0) return 0
-  const name = NAMES[id]!
+  const name = NAME_BYTES[id]!
   if (end - start !== name.length) return 0
-  for (let i = 0; i < name.length; i++) if (TOKEN[bytes[start + i]!] !== name.charCodeAt(i)) return 0
+  const token = TOKEN
+  for (let i = 0; i < name.length; i++) if (token[bytes[start + i]!] !== name[i]) return 0
   return id
 }

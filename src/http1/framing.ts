@@ -24,14 +24,17 @@ export function parseContentLength(text: string, start: number, end: number): nu
 }
 
 /**
- * What a Transfer-Encoding value asks for: exactly `chunked`; well-formed with a coding before chunked that
- * nobody here decodes; or nonsense, which includes a final coding other than chunked (RFC 9112 6.1).
+ * What a Transfer-Encoding asks for: exactly `chunked`; well-formed with a coding before chunked that nobody here
+ * decodes; or nonsense, which includes a final coding other than chunked (RFC 9112 6.1). `value` ends where the
+ * line does: a HTAB behind `chunked` makes another coding of it for some readers (llhttp), so it is nonsense too.
  */
 export function parseTransferEncoding(value: string): 'chunked' | 'unknown' | 'invalid' {
-  const lower = value.toLowerCase()
+  let end = value.length
+  while (end > 0 && value.charCodeAt(end - 1) === SP) end--
+  const lower = value.slice(0, end).toLowerCase()
   if (lower === 'chunked') return 'chunked'
   const codings = lower.split(',').map(withoutBlanks)
-  if (codings.indexOf('chunked') !== codings.length - 1) return 'invalid'
+  if (codings.length === 1 || codings.indexOf('chunked') !== codings.length - 1) return 'invalid'
   return codings.every(coding => CODING.test(coding)) ? 'unknown' : 'invalid'
 }
 

@@ -20,7 +20,7 @@ export type Refusal = { status: number; kind: string; detail: string }
 
 const refusal = (status: number, kind: string, detail: string): Refusal => Object.freeze({ status, kind, detail })
 
-export const REFUSAL = {
+const REFUSAL = {
   requestLine: refusal(400, 'request_line', 'The request line is not "METHOD target HTTP/1.1".'),
   lineTooLong: refusal(414, 'header_size', 'The request target is longer than the header limit.'),
   version: refusal(505, 'version', 'Only HTTP/1.0 and HTTP/1.1 are spoken here.'),
@@ -224,7 +224,7 @@ export class RequestHead {
           break
         case FIELD.transferEncoding: {
           if (again) return this.#no(REFUSAL.coding)
-          const coding = parseTransferEncoding(fields.value(text, k))
+          const coding = parseTransferEncoding(fields.valueAndBlanks(text, k))
           if (coding === 'invalid') return this.#no(REFUSAL.coding)
           if (coding === 'unknown') return this.#no(REFUSAL.codingUnknown)
           break

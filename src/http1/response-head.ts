@@ -142,7 +142,7 @@ export class ResponseHead {
           if (this.contentLength < 0) return refused(this, 'http_protocol_error')
           break
         case FIELD.transferEncoding:
-          if (again || parseTransferEncoding(fields.value(text, k)) !== 'chunked') {
+          if (again || parseTransferEncoding(fields.valueAndBlanks(text, k)) !== 'chunked') {
             return refused(this, 'http_response_transfer_coding')
           }
           chunked = true

@@ -17,7 +17,7 @@ export const OVERHEAD_BOUNDS = [
 ]
 
 /** Cells of one histogram: a count per bound, a count above the last bound, the sum in seconds. */
-export const HISTOGRAM_CELLS = DURATION_BOUNDS.length + 2
+const HISTOGRAM_CELLS = DURATION_BOUNDS.length + 2
 
 /** Why a version was chosen, the closed set of CONTRACT §3; the index is what travels. */
 export const REASONS = ['override', 'rule', 'sticky', 'hash', 'weight', 'failover'] as const

@@ -36,7 +36,7 @@ export function queryValue(query: string, name: string): string | null {
 }
 
 /** Decodes `+` to a space and `%XX` to its byte; a malformed `%` stays as it is. */
-export function formDecode(text: string): string {
+function formDecode(text: string): string {
   let out = ''
   let run = 0
   for (let i = 0; i < text.length; i++) {

@@ -46,22 +46,31 @@ export function compile(
       bodyMs: parseDuration(listener.timeouts.body),
     }
   })
-  const services = config.services.map((service, i) => {
-    const previous = before?.services.find(candidate => candidate.name === service.name)
-    return compileService(service, rows.versions[i]!, endpoints, previous)
-  })
-  const routes = config.routes.map((route, i) => {
-    const service = services.find(candidate => candidate.name === route.service)
-    if (service === undefined) throw new Error(`route "${route.name}": no service "${route.service}"`)
-    return { ...route.match, path: route.match.path ?? null, target: compileRoute(route, service, rows.routes[i]!) }
-  })
-  return {
-    revision,
-    listeners,
-    router: new Router(routes),
-    services,
-    accessLog: compileAccessLog(config.log.access),
-    users: 0,
+  const services: Service[] = []
+  try {
+    for (const [i, service] of config.services.entries()) {
+      const previous = before?.services.find(candidate => candidate.name === service.name)
+      services.push(compileService(service, rows.versions[i]!, endpoints, previous))
+    }
+    const routes = config.routes.map((route, i) => {
+      const service = services.find(candidate => candidate.name === route.service)
+      if (service === undefined) throw new Error(`route "${route.name}": no service "${route.service}"`)
+      return { ...route.match, path: route.match.path ?? null, target: compileRoute(route, service, rows.routes[i]!) }
+    })
+    const accessLog = compileAccessLog(config.log.access)
+    return { revision, listeners, router: new Router(routes), services, accessLog, users: 0 }
+  } catch (error) {
+    releaseEndpoints(services, endpoints)
+    throw error
+  }
+}
+
+/** Lets go of the endpoints that the services of a snapshot hold. */
+export function releaseEndpoints(services: readonly Service[], endpoints: Endpoints): void {
+  for (const service of services) {
+    for (const version of service.versions) {
+      for (const { url } of version.endpoints) endpoints.release(service.name, version.name, url)
+    }
   }
 }
 

@@ -41,14 +41,14 @@ export type ToWorker =
   | { type: 'commit'; revision: number }
   /** Another worker could not prepare it: drop it. */
   | { type: 'abort'; revision: number }
-  /** Stop accepting, close idle connections, finish what is in flight until the deadline, then exit. */
+  /** Stop accepting, close idle connections, finish what is in flight until the deadline, then say `stopped`. */
   | { type: 'stop'; deadlineMs: number }
 
 /** Worker → control plane. */
 export type FromWorker =
   | { type: 'prepared'; revision: number; ports: Record<string, number> }
   | { type: 'refused'; revision: number; message: string }
-  /** No exchange uses this or an older revision any more. */
+  /** Another revision is in force and no exchange uses this one any more. */
   | { type: 'released'; revision: number }
   /** A status code that found no slot in its row. */
   | { type: 'code'; row: number; code: number }

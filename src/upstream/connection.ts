@@ -380,6 +380,8 @@ export class UpstreamConnection implements Timed {
     this.#served++
     this.sink = null
     this.#decoder = null
+    // A slow reader may have had it paused to the end, and nobody else would let it go on.
+    if (this.socket.isPaused()) this.socket.resume()
     if (this.#keepAlive && this.#requestDone && !extra && this.socket.writable) {
       this.#state = IDLE
       this.idleSince = this.#context.recently

@@ -73,6 +73,8 @@ export class Pool {
    * line, where it hears onConnection or is taken out by `cancel`; or says that the line is full too.
    */
   request(sink: ResponseSink, now: number): 'connecting' | 'waiting' | 'full' {
+    // A fresh connection is asked for although others are kept: the one kept longest makes room.
+    if (this.#open >= this.settings.connections && this.#idle.length > 0) this.#idle[0]!.destroy()
     if (this.#open < this.settings.connections) {
       this.#connect(sink, now)
       return 'connecting'

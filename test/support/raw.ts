@@ -102,10 +102,10 @@ export class RawClient {
   }
 
   /** Reads a piece at a time and waits before the next, so that the sender is always ahead. */
-  readSlowly(): void {
+  readSlowly(ms = 2): void {
     this.socket.on('data', () => {
       this.socket.pause()
-      setTimeout(() => this.socket.resume(), 2)
+      setTimeout(() => this.socket.resume(), ms)
     })
   }
 
