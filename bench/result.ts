@@ -32,7 +32,7 @@ export interface ScenarioResult {
 }
 
 /** Median over the rounds of one field. */
-function medianOf(row: Row, field: keyof Round): number {
+export function medianOf(row: Row, field: keyof Round): number {
   return median(row.rounds.map(round => round[field]))
 }
 

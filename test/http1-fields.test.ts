@@ -96,6 +96,21 @@ describe('names', () => {
     expect(twins.length).toBeGreaterThan(0)
     for (const name of twins) expect([name, idOf(name)]).toEqual([name, FIELD.other])
   })
+
+  test('that begin like a known one are not taken for it, whatever their hash', () => {
+    const letters = [...'-0abcdefghijklmnopqrstuvwxyz']
+    // So many that every slot of the hash table is met several times.
+    const endings = letters.flatMap(a => letters.flatMap(b => letters.map(c => a + b + c)))
+    const fields = new FieldBlock()
+    for (const name of ['te', 'date', 'host']) {
+      for (let i = 0; i < endings.length; i += 1000) {
+        const lines = endings.slice(i, i + 1000).map(ending => `${name}${ending}:\r\n`)
+        const bytes = Buffer.from(`${lines.join('')}\r\n`, 'latin1')
+        expect(fields.parse(bytes, 0, bytes.length, 1000, 0)).toBe(bytes.length)
+        expect(fields.id.subarray(0, lines.length).every(id => id === FIELD.other)).toBe(true)
+      }
+    }
+  })
 })
 
 test('a block is read anew each time', () => {

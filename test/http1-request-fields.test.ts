@@ -350,6 +350,7 @@ describe('cookie()', () => {
     ['A=1', 'a', null], // Names of cookies are case-sensitive.
     ['a =1', 'a', null],
     ['a', 'a=', null],
+    ['a; b=1', 'a; b', null],
     ['caf\xc3\xa9=1', 'caf\xc3\xa9', '1'],
   ])('%j has %s = %j', (value, name, expected) => {
     expect(cookies(value).cookie(name)).toBe(expected)

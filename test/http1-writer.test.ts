@@ -7,7 +7,7 @@ import { fill, isGuarded, type Piece, pieceOf } from './http1-pieces.ts'
 import { read, readAll, socketPair } from './http1-sockets.ts'
 
 /** Sizes around which the writer changes how it puts a message together. */
-const SIZES = [0, 1, 15, 16, 2047, 2048, 2049, 4095, 4096, 16383, 16384, 16385, 65535, 65536, 65537, 90000]
+const SIZES = [0, 1, 15, 16, 2047, 2048, 2049, 4095, 4096, 16383, 16384, 16385, 65535, 65536, 65537, 65600, 90000]
 const HEADS = [0, 5, 2041, 2042, 2043, 2048, 2049, 17000]
 
 /** The ways to add a piece to a body. */

@@ -204,7 +204,8 @@ export class ClientConnection implements Timed {
     const exchange = this.#exchange
     if (this.#lingering) {
       // A FIN in the middle of an answer that ends with the connection would make it look whole.
-      this.socket.destroy()
+      if (this.socket.writableLength > 0) this.reset()
+      else this.socket.destroy()
     } else if (exchange === null) {
       if (this.#held) this.reset()
       else if (this.#headBegun)
@@ -440,7 +441,7 @@ export class ClientConnection implements Timed {
     this.#pending = null
     // What the client has not taken yet has the time of any answer.
     const left = this.socket.writableLength > 0
-    this.deadline = this.plane.recently + (left ? 200 : 200)
+    this.deadline = this.plane.recently + (left ? this.listener.settings.bodyMs : LINGER_MS)
     this.socket.end()
     this.#pipelinePaused = false
     this.#bodyPaused = false

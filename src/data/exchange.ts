@@ -203,8 +203,8 @@ export class Exchange implements ResponseSink, Timed {
 
   /** The client went away. */
   abandon(): void {
-    if (this.tunnel !== null) this.#closeTunnel()
-    else this.#finish()
+    if (this.tunnel === null) this.#finish()
+    else if (this.tunnel.clientClosed()) this.client.plane.leave(this.snapshot)
   }
 
   onDeadline(now: number): void {
@@ -334,7 +334,7 @@ export class Exchange implements ResponseSink, Timed {
   onUpstreamError(error: UpstreamError, reusedUnanswered: boolean): void {
     this.#connection = null
     if (this.tunnel !== null) {
-      this.#closeTunnel()
+      if (this.tunnel.upstreamClosed()) this.client.plane.leave(this.snapshot)
       return
     }
     const whole = this.#framing === BODY_NONE || (this.#requestDone && this.#kept !== null)
@@ -446,10 +446,6 @@ export class Exchange implements ResponseSink, Timed {
       return this.client.plane.requestId()
     }
     return REQUEST_ID.test(head.header('x-request-id')!) ? '' : this.client.plane.requestId()
-  }
-
-  #closeTunnel(): void {
-    if (this.tunnel?.close() === true) this.client.plane.leave(this.snapshot)
   }
 
   /** Ends the exchange: counts it, lets the upstream go, tells the client connection. */

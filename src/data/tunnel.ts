@@ -15,6 +15,10 @@ export class Tunnel implements Timed {
   /** Offset of the version's counters. */
   readonly #cells: number
   readonly #idleMs: number
+  #clientEnded = false
+  #upstreamEnded = false
+  #clientGone = false
+  #upstreamGone = false
   #closed = false
 
   constructor(plane: Plane, client: Socket, upstream: UpstreamConnection, cells: number, idleMs: number) {
@@ -30,6 +34,7 @@ export class Tunnel implements Timed {
 
   /** The bytes are borrowed, so they are copied. */
   fromClient(bytes: Buffer, from: number, to: number): void {
+    if (this.#upstreamGone) return
     this.deadline = this.#plane.recently + this.#idleMs
     this.#plane.cells[this.#cells + VERSION_CELL.bytesIn]! += to - from
     this.#upstream.socket.write(Buffer.from(bytes.subarray(from, to)))
@@ -38,6 +43,7 @@ export class Tunnel implements Timed {
 
   /** Borrowed too. */
   fromUpstream(bytes: Buffer, from: number, to: number): void {
+    if (this.#clientGone) return
     this.deadline = this.#plane.recently + this.#idleMs
     this.#plane.cells[this.#cells + VERSION_CELL.bytesOut]! += to - from
     this.#client.write(Buffer.from(bytes.subarray(from, to)))
@@ -54,20 +60,40 @@ export class Tunnel implements Timed {
 
   /** One side sends no more; what the other still sends is passed on. */
   clientEnded(): void {
+    this.#clientEnded = true
     this.#upstream.socket.end()
   }
 
   upstreamEnded(): void {
+    this.#upstreamEnded = true
     this.#client.end()
   }
 
+  /** The client's connection is gone; true when that is the end of the tunnel. */
+  clientClosed(): boolean {
+    this.#clientGone = true
+    if (!this.#clientEnded || this.#upstreamGone) return this.#close()
+    // What it sent before its FIN is still on its way.
+    this.#upstream.socket.destroySoon()
+    return false
+  }
+
+  /** The upstream's connection is gone; true when that is the end of the tunnel. */
+  upstreamClosed(): boolean {
+    this.#upstreamGone = true
+    if (!this.#upstreamEnded || this.#clientGone) return this.#close()
+    this.#client.destroySoon()
+    return false
+  }
+
   onDeadline(): void {
-    // The client connection's end closes the tunnel like any other.
+    // The end of either connection closes the tunnel like any other.
     this.#client.destroy()
+    this.#upstream.socket.destroy()
   }
 
   /** Ends both sides; true the first time. */
-  close(): boolean {
+  #close(): boolean {
     if (this.#closed) return false
     this.#closed = true
     this.#plane.deadlines.remove(this)

@@ -132,7 +132,7 @@ class TestPlane {
       await until(() => left() === '', 'nothing left').catch(() => {
         throw new Error(`left after the test: ${left()}`)
       })
-      for (const { endpoint, version } of this.#all()) this.#endpoints.release('shop', version, endpoint.url)
+      for (const { endpoint, service, version } of this.#all()) this.#endpoints.release(service, version, endpoint.url)
       const open = this.#all().reduce((sum, { endpoint }) => sum + endpoint.pool.open, 0)
       if (open !== 0) throw new Error(`${open} upstream connections left in closed pools`)
       if (this.warnings.length > 0) throw new Error(this.warnings.join('\n'))
@@ -222,9 +222,9 @@ class TestPlane {
     return open.map(([name, count]) => `${name} ${count}`).join(', ')
   }
 
-  #all(): { version: string; endpoint: Endpoint }[] {
-    return this.snapshot.services.flatMap(({ versions }) =>
-      versions.flatMap(({ name, endpoints }) => endpoints.map(endpoint => ({ version: name, endpoint }))),
+  #all(): { service: string; version: string; endpoint: Endpoint }[] {
+    return this.snapshot.services.flatMap(({ name: service, versions }) =>
+      versions.flatMap(({ name: version, endpoints }) => endpoints.map(endpoint => ({ service, version, endpoint }))),
     )
   }
 

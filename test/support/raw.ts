@@ -195,6 +195,8 @@ export class UpstreamSide {
   received = ''
   /** Bytes on it belong to a tunnel: they are kept in `received` and not read as requests. */
   tunnel = false
+  /** It goes on when the proxy sent FIN, instead of closing too. */
+  isHalfOpen = false
 
   constructor(id: number, socket: Socket) {
     this.id = id
@@ -327,7 +329,7 @@ export class RawUpstream {
     })
     socket.on('end', () => {
       side.ending = 'fin'
-      if (!side.tunnel) socket.end()
+      if (!side.isHalfOpen) socket.end()
       this.#changes.notify()
     })
     socket.on('error', () => {
