@@ -36,22 +36,34 @@ describe('field lines that are accepted', () => {
     ],
     // Names that only look like the ones that say how the message is read.
     [
-      'Content-Length-: 5\r\nContent_Length: 5\r\nContent-Lengt: 5\r\n',
+      'Content-Length-: 5\r\nContent_Lengths: 5\r\nContent-Lengt: 5\r\n',
       [
         ['Content-Length-', '5'],
-        ['Content_Length', '5'],
+        ['Content_Lengths', '5'],
         ['Content-Lengt', '5'],
       ],
     ],
     [
-      'Transfer_Encoding: chunked\r\nXTransfer-Encoding: chunked\r\n',
+      'user_id: chunked\r\nXTransfer-Encoding: chunked\r\n',
       [
-        ['Transfer_Encoding', 'chunked'],
+        ['user_id', 'chunked'],
         ['XTransfer-Encoding', 'chunked'],
       ],
     ],
   ])('%j', (lines, fields) => {
     expectRequest(get(lines), { fields: [HOST, ...fields] })
+  })
+})
+
+describe('names that an upstream could take for a field of ours', () => {
+  test.each([
+    'Content_Length: 5',
+    'Transfer_Encoding: chunked',
+    'TRANSFER-ENCODING_: x\r\nX_Forwarded-For: 1.2.3.4',
+    'x_real_ip: 1.2.3.4',
+    'X-Request_Id: a',
+  ])('%j is refused', lines => {
+    expectRefused(get(`${lines}\r\n`), '400 header')
   })
 })
 

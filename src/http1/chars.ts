@@ -19,6 +19,9 @@ export const COLON = 0x3a
 /** `tchar` (RFC 9110 5.6.2): the byte in lower case, 0 for every other byte. */
 export const TOKEN: Uint8Array = buildToken()
 
+/** As TOKEN, but `_` is taken for `-`, which is how CGI and its heirs see names. */
+export const FOLDED_TOKEN: Uint8Array = TOKEN.map(byte => (byte === 0x5f ? 0x2d : byte))
+
 /** 1 for `field-vchar`, SP and HTAB (RFC 9110 5.5); 0 for NUL, CR, LF and the other controls. */
 export const FIELD_VALUE: Uint8Array = buildFieldValue()
 

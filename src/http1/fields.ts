@@ -1,6 +1,6 @@
 // The field section of an HTTP/1 head: where each field line lies in the bytes, and which of the
 // fields a proxy must understand it is. A FieldBlock is reused for every message of a worker.
-import { COLON, CR, FIELD_VALUE, HTAB, LF, SP, TOKEN } from './chars.ts'
+import { COLON, CR, FIELD_VALUE, FOLDED_TOKEN, HTAB, LF, SP, TOKEN } from './chars.ts'
 
 /** Fields the proxy itself reads, writes or removes; every other field is `other` and passes untouched. */
 export const FIELD = {
@@ -63,6 +63,11 @@ export class FieldBlock {
   count = 0
   /** Where the empty line begins, from the same base. */
   end = 0
+  /**
+   * A name differs only by underscores from one that the proxy reads or writes. Upstreams that turn names into
+   * CGI variables (`X_Forwarded_For`) would take the one for the other.
+   */
+  hasLookalike = false
   /** Offsets from the `base` that `parse` was given; a line is [nameStart, lineEnd). */
   readonly nameStart = new Int32Array(MAX_FIELDS)
   readonly nameEnd = new Int32Array(MAX_FIELDS)
@@ -80,9 +85,10 @@ export class FieldBlock {
   parse(bytes: Uint8Array, at: number, end: number, max: number, base: number): number {
     const limit = Math.min(max, MAX_FIELDS)
     // Locals, because a table reached through a field or a module is loaded anew for every byte.
-    const token = TOKEN
+    const token = FOLDED_TOKEN
     const fieldValue = FIELD_VALUE
     const { nameStart, nameEnd, valueStart, valueEnd, lineEnd, id } = this
+    this.hasLookalike = false
     let i = at
     let n = 0
     for (;;) {
@@ -121,9 +127,27 @@ export class FieldBlock {
       valueStart[n] = value - base
       valueEnd[n] = last - base
       lineEnd[n] = i - base
-      id[n] = identify(bytes, start, colon, hash)
+      id[n] = this.#identify(bytes, start, colon, hash)
       n++
     }
+  }
+
+  #identify(bytes: Uint8Array, start: number, end: number, hash: number): number {
+    const id = ID_OF_HASH[slotOf(hash)]!
+    if (id === 0) return 0
+    const name = NAME_BYTES[id]!
+    if (end - start !== name.length) return 0
+    const token = TOKEN
+    let isExact = true
+    for (let i = 0; i < name.length; i++) {
+      const byte = bytes[start + i]!
+      if (token[byte] === name[i]) continue
+      if (FOLDED_TOKEN[byte] !== name[i]) return 0
+      isExact = false
+    }
+    if (isExact) return id
+    this.hasLookalike = true
+    return 0
   }
 
   /** True when field `k` has this lower-case name. `text` is the latin1 of the parsed bytes. */
@@ -216,14 +240,4 @@ function buildHashTable(): Uint8Array {
     table[slot] = id
   }
   return table
-}
-
-function identify(bytes: Uint8Array, start: number, end: number, hash: number): number {
-  const id = ID_OF_HASH[slotOf(hash)]!
-  if (id === 0) return 0
-  const name = NAME_BYTES[id]!
-  if (end - start !== name.length) return 0
-  const token = TOKEN
-  for (let i = 0; i < name.length; i++) if (token[bytes[start + i]!] !== name[i]) return 0
-  return id
 }

@@ -59,9 +59,9 @@ export function listMembers(value: string): string[] {
 }
 
 /**
- * True for a Connection option that nominates a field to remove (RFC 9110 7.6.1). Host and Content-Length are
- * for every recipient: whoever nominates them would change what the message means.
+ * True for a Connection option that nominates a field to remove (RFC 9110 7.6.1). Host, Content-Length
+ * and Expect are for every recipient: whoever nominates them would change what the message means.
  */
 export function nominates(option: string): boolean {
-  return option !== 'upgrade' && option !== 'host' && option !== 'content-length'
+  return option !== 'upgrade' && option !== 'host' && option !== 'content-length' && option !== 'expect'
 }

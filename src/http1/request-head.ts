@@ -28,6 +28,7 @@ const REFUSAL = {
   targetForm: refusal(400, 'target', 'This form of request target does not go with this method.'),
   method: refusal(405, 'method', 'CONNECT is not offered here.'),
   fieldName: refusal(400, 'header', 'A header line is malformed or has an invalid name.'),
+  lookalike: refusal(400, 'header', 'A header name differs only by underscores from one that turnout sets itself.'),
   fieldValue: refusal(400, 'header', 'A header value holds a control character or a bare line end.'),
   headSize: refusal(431, 'header_size', 'The request head is larger than the limit.'),
   fieldCount: refusal(431, 'header_count', 'The request has more header fields than the limit.'),
@@ -206,6 +207,7 @@ export class RequestHead {
     let upgradeAt = -1
     let asksUpgrade = false
     let closes = false
+    if (fields.hasLookalike) return this.#no(REFUSAL.lookalike)
     for (let k = 0; k < fields.count; k++) {
       const id = fields.id[k]!
       if (id === 0) continue

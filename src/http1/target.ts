@@ -3,7 +3,7 @@
 import { isIPv6 } from 'node:net'
 
 const UNRESERVED = /[A-Za-z0-9\-._~]/
-const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?$/
+const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9\-._~!$&'()*+,;=]+)(?::([0-9]{0,5}))?$/
 
 /**
  * Path in normal form (RFC 3986 6.2.2): dot segments removed, unreserved octets decoded, percent-encoding in
@@ -48,7 +48,9 @@ function removeDotSegments(path: string): string {
   return '/' + kept.join('/')
 }
 
-/** True for `uri-host [ ":" port ]` with a host that is not empty (RFC 9110 4.2.1, 7.2). */
+/**
+ * True for `uri-host [ ":" port ]` with a host that is not empty (RFC 9110 4.2.1, 7.2). Percent-encoding is
+ * refused: who decodes it sees another host than who does not. */
 export function isAuthority(value: string): boolean {
   const match = HOST.exec(value)
   if (match === null) return false
