@@ -180,6 +180,26 @@ describe('body', () => {
     }
   })
 
+  test('a client that takes nothing while it sends is cut too', async () => {
+    const upstream = await startUpstream({
+      '/': {
+        atHead: side => {
+          side.tunnel = true
+          side.write(response(200))
+          side.socket.pipe(side.socket)
+        },
+      },
+    })
+    const plane = await startPlane({ versions: { blue: upstream }, listener })
+    const size = 64 * 1024 * 1024
+    const client = plane.connect().write(request('POST', '/', [`Content-Length: ${size}`]))
+    await client.head()
+    client.socket.pause()
+    client.write(Buffer.alloc(size))
+    await until(() => plane.connections === 0, 'the connection cut')
+    await upstream.until(() => upstream.open === 0, 'the upstream connection closed')
+  })
+
   test('a client that does not take the last bytes of its answer never sees a whole one', async () => {
     const upstream = await startUpstream({
       '/': (side, { target }) => side.write(response(200, [], 'x'.repeat(Number(target.slice(2))))).end(),

@@ -161,6 +161,7 @@ describe('normalizePath', () => {
 })
 
 describe('isAuthority', () => {
+  test.each(['a', 'a.test', 'a.test:80', 'a:', '[::1]', '[::1]:1', '1.2.3.4', 'a-b_c~d', "!$&'()*+,;="])(
     '%j',
     value => {
       expect(isAuthority(value)).toBe(true)
@@ -181,6 +182,7 @@ describe('isAuthority', () => {
     'a/',
     'u@a',
     'a%4',
+    'a%41',
     'a\n',
     'a\0',
     '\xe9',

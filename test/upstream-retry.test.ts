@@ -180,6 +180,41 @@ describe('a kept connection that the upstream closes as the next request arrives
   })
 })
 
+test('a repeat gets a fresh connection also where all connections there may be are kept ones', async () => {
+  let isFresh = false
+  const upstream = await startUpstream({ '/': side => (isFresh ? side.write(ok('fresh')) : side.end()) })
+  const plane = await startPlane({ versions: { blue: upstream }, service: { pool: { connections: 2 } } })
+  const clients = [plane.connect(), plane.connect()]
+  for (const client of clients) client.write(get('/kept'))
+  for (const client of clients) await client.next()
+  await until(() => plane.pools().idle === 2, 'two kept connections')
+  upstream.onConnection = () => (isFresh = true)
+  expect((await clients[0]!.ask(get('/'))).text).toBe('fresh')
+  expect(upstream.sides.length).toBe(3)
+  expect(plane.pools().open).toBeLessThanOrEqual(2)
+})
+
+test('an upstream that closes behind every answer without saying so costs no GET', async () => {
+  const upstream = await startUpstream({
+    '/at-once': side => side.write(ok('whole')).end(),
+    '/soon': side => {
+      side.write(ok('whole'))
+      setImmediate(() => side.end())
+    },
+    '/resets': side => {
+      side.write(ok('whole'))
+      setTimeout(() => side.reset(), 1)
+    },
+  })
+  const plane = await startPlane({ versions: { blue: upstream } })
+  const ask = async (target: string) => {
+    const client = plane.connect()
+    for (let i = 0; i < 60; i++) expect((await client.ask(get(target))).text).toBe('whole')
+  }
+  await Promise.all(['/at-once', '/soon', '/resets'].flatMap(target => [ask(target), ask(target)]))
+  expect(plane.codes()).toEqual({ 200: 360 })
+})
+
 test('a fresh connection that closes without an answer is not tried again: the upstream may have worked', async () => {
   const upstream = await startUpstream({ '/': side => side.end() })
   const plane = await startPlane({ versions: { blue: upstream } })

@@ -133,8 +133,8 @@ export class ClientConnection implements Timed {
     if (this.#bodyPaused) return
     this.#bodyPaused = true
     this.socket.pause()
-    // The client is ready; it is the upstream that is not.
-    if (!this.#bodyDone) this.deadline = NEVER
+    // The client is ready; it is the upstream that is not. Unless the client takes nothing of its answer.
+    if (!this.#bodyDone && !this.congested) this.deadline = NEVER
   }
 
   resumeBody(): void {
