@@ -200,6 +200,33 @@ describe('body', () => {
     await upstream.until(() => upstream.open === 0, 'the upstream connection closed')
   })
 
+  test('a client that waits for an upstream to take its body is not cut, though it was slow to read before', async () => {
+    const part = 'x'.repeat(12 * 1024 * 1024)
+    const upstream = await startUpstream({
+      '/': {
+        atHead: side => {
+          side.tunnel = true
+          side.socket.pause()
+          side.write(`${response(200, [CHUNKED])}${chunk(part)}`)
+        },
+      },
+    })
+    const plane = await startPlane({ versions: { blue: upstream }, listener })
+    const size = 32 * 1024 * 1024
+    const client = plane.connect().write(request('POST', '/', [`Content-Length: ${size}`]))
+    client.write(Buffer.alloc(size))
+    await client.head()
+    client.socket.pause()
+    await quiet(100)
+    client.socket.resume()
+    await client.until(() => client.bytesRead > part.length, 'the first part')
+    await quiet(500)
+    upstream.last.socket.resume()
+    await upstream.until(() => upstream.last.received.length > size, 'the whole body')
+    upstream.last.write(chunk(''))
+    expect((await client.next()).body.length).toBe(part.length)
+  })
+
   test('a client that does not take the last bytes of its answer never sees a whole one', async () => {
     const upstream = await startUpstream({
       '/': (side, { target }) => side.write(response(200, [], 'x'.repeat(Number(target.slice(2))))).end(),

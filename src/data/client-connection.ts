@@ -454,7 +454,7 @@ export class ClientConnection implements Timed {
       this.#nextRequest(this.plane.now())
       return
     }
-    if (this.#bodyDone && !this.#lingering && this.#exchange !== null) {
+    if ((this.#bodyDone || this.#bodyPaused) && !this.#lingering && this.#exchange !== null) {
       this.deadline = this.#ended ? this.plane.now() + PROBE_MS : NEVER
     }
     this.#exchange?.onClientDrain()
