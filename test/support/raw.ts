@@ -64,14 +64,15 @@ export class RawClient {
   closed = false
   /** Bytes received so far, read or not. */
   bytesRead = 0
-  #unread: Buffer = Buffer.alloc(0)
+  /** What came and was not read as a message. */
+  #pieces: Buffer[] = []
   readonly #changes = new Changes()
 
   constructor(port: number) {
     this.socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true })
     this.socket.on('data', bytes => {
       this.bytesRead += bytes.length
-      this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes])
+      this.#pieces.push(bytes)
       this.#changes.notify()
     })
     this.socket.on('end', () => {
@@ -125,7 +126,7 @@ export class RawClient {
 
   /** What came and was not read as a message, as latin1. */
   get unread(): string {
-    return this.#unread.toString('latin1')
+    return this.#join().toString('latin1')
   }
 
   /** The next message, 1xx ones included. Fails when the connection ends before it is complete. */
@@ -153,7 +154,7 @@ export class RawClient {
     let reader = new MessageReader('response', method)
     await this.until(() => {
       reader = new MessageReader('response', method)
-      reader.feed(this.#unread)
+      reader.feed(this.#join())
       return reader.headed
     }, 'a head')
     return reader.message
@@ -169,12 +170,16 @@ export class RawClient {
     return this.#changes.until(condition, () => `${what}; received ${JSON.stringify(this.unread.slice(-300))}`, ms)
   }
 
+  #join(): Buffer {
+    if (this.#pieces.length !== 1) this.#pieces = [Buffer.concat(this.#pieces)]
+    return this.#pieces[0]!
+  }
+
   async #read(method: string): Promise<MessageReader> {
     const reader = new MessageReader('response', method)
     await this.until(() => {
-      reader.feed(this.#unread)
-      this.#unread = reader.rest
-      reader.rest = Buffer.alloc(0)
+      for (const piece of this.#pieces) reader.feed(piece)
+      this.#pieces = reader.done ? [reader.rest] : []
       if (this.ending === 'fin') reader.end()
       return reader.done || this.ending !== ''
     }, `an answer to ${method}`)
