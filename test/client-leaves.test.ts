@@ -6,6 +6,7 @@ import { chunk, get, ok, request, response } from './support/wire.ts'
 const CHUNKED = 'Transfer-Encoding: chunked'
 /** How soon an upstream must notice that its client is gone. */
 const NOTICE_MS = 500
+const TIMES = 3
 
 const WAYS: Record<string, (client: RawClient) => void> = {
   'destroys its socket': client => client.destroy(),
@@ -17,7 +18,7 @@ describe.each(Object.entries(WAYS))('a client that %s', (_, leave) => {
   async function leaveDuring(bytes: string, head: string, ready: (client: RawClient) => Promise<void>) {
     const upstream = await startUpstream({ '/': { atHead: side => side.write(head) } })
     const plane = await startPlane({ versions: { blue: upstream } })
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < TIMES; i++) {
       const client = plane.connect().write(bytes)
       await upstream.until(() => upstream.heads.length === i + 1, 'the request')
       await ready(client)
@@ -34,23 +35,27 @@ describe.each(Object.entries(WAYS))('a client that %s', (_, leave) => {
   const seen = (text: string) => (client: RawClient) => client.until(() => client.unread.includes(text), text)
 
   test('before the head of its answer', async () => {
-    expect(await leaveDuring(get('/'), '', async () => {})).toEqual({ 0: 5 })
+    expect(await leaveDuring(get('/'), '', async () => {})).toEqual({ 0: TIMES })
   })
 
   test('behind a 1xx answer', async () => {
-    expect(await leaveDuring(get('/'), response(103), seen('103'))).toEqual({ 0: 5 })
+    expect(await leaveDuring(get('/'), response(103), seen('103'))).toEqual({ 0: TIMES })
   })
 
   test('in the middle of an answer of a length', async () => {
-    expect(await leaveDuring(get('/'), response(200, ['Content-Length: 9'], 'half'), seen('half'))).toEqual({ 200: 5 })
+    expect(await leaveDuring(get('/'), response(200, ['Content-Length: 9'], 'half'), seen('half'))).toEqual({
+      200: TIMES,
+    })
   })
 
   test('in the middle of a chunked answer', async () => {
-    expect(await leaveDuring(get('/'), `${response(200, [CHUNKED])}${chunk('half')}`, seen('half'))).toEqual({ 200: 5 })
+    expect(await leaveDuring(get('/'), `${response(200, [CHUNKED])}${chunk('half')}`, seen('half'))).toEqual({
+      200: TIMES,
+    })
   })
 
   test('in the middle of an answer that ends with the connection', async () => {
-    expect(await leaveDuring(get('/'), response(200, [], 'half'), seen('half'))).toEqual({ 200: 5 })
+    expect(await leaveDuring(get('/'), response(200, [], 'half'), seen('half'))).toEqual({ 200: TIMES })
   })
 
   test('during its upload', async () => {
@@ -61,7 +66,7 @@ describe.each(Object.entries(WAYS))('a client that %s', (_, leave) => {
     ]) {
       const codes = await leaveDuring(bytes, '', async () => {})
       // FIN in the middle of a body is a broken request, to whom 400 is written; a reset is a client that left.
-      expect(Object.values(codes)).toEqual([5])
+      expect(Object.values(codes)).toEqual([TIMES])
     }
   })
 
@@ -132,6 +137,23 @@ describe('a client that half-closes behind its request', () => {
     await client.head()
     client.end()
     expect((await client.next()).text).toBe('012end')
+  })
+
+  test('also when an answer of a length pauses for a moment', async () => {
+    const upstream = await startUpstream({
+      '/': async side => {
+        side.write(response(200, ['Content-Length: 3']))
+        for (let i = 0; i < 3; i++) {
+          await quiet(100)
+          side.write(`${i}`)
+        }
+      },
+    })
+    const plane = await startPlane({ versions: { blue: upstream } })
+    const client = plane.connect().write(get('/'))
+    await client.head()
+    client.end()
+    expect((await client.next()).text).toBe('012')
   })
 
   test('also when it reads slowly', async () => {

@@ -284,12 +284,12 @@ describe('the idle time-out of a tunnel', () => {
 
   test('starts anew with every byte, in either direction', async () => {
     const upstream = await startUpstream({ '/': open })
-    const plane = await startPlane({ versions: { blue: upstream }, service })
+    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts: { tunnel: '500ms' } } })
     for (const direction of ['down', 'up']) {
       const client = plane.connect()
       await client.ask(get('/', ASK))
-      for (let i = 0; i < 8; i++) {
-        await quiet(100)
+      for (let i = 0; i < 14; i++) {
+        await quiet(50)
         if (direction === 'down') upstream.last.write('x')
         else client.write('x')
       }
@@ -304,14 +304,14 @@ describe('the idle time-out of a tunnel', () => {
     const plane = await startPlane({
       versions: { blue: upstream },
       service: {
-        timeouts: { firstByte: '100ms', idle: '100ms', total: '100ms', connect: '100ms' },
-        pool: { idle: '100ms' },
+        timeouts: { firstByte: '300ms', idle: '300ms', total: '300ms', connect: '300ms' },
+        pool: { idle: '300ms' },
       },
-      listener: { timeouts: { header: '100ms', idle: '100ms', body: '100ms' } },
+      listener: { timeouts: { header: '300ms', idle: '300ms', body: '300ms' } },
     })
     const client = plane.connect()
     await client.ask(get('/', ASK))
-    await quiet(600)
+    await quiet(900)
     expect(client.ending).toBe('')
     client.write('still here')
     await client.until(() => client.unread === 'still here', 'the echo')

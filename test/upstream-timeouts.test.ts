@@ -134,11 +134,11 @@ describe('firstByte', () => {
   })
 
   test('an answer in time is not cut, and neither is the next one on the connection', async () => {
-    const upstream = await startUpstream({ '/': side => setTimeout(() => side.write(ok('in time')), 30) })
-    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts } })
+    const upstream = await startUpstream({ '/': side => setTimeout(() => side.write(ok('in time')), 60) })
+    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts: { firstByte: '500ms' } } })
     const client = plane.connect()
-    for (let i = 0; i < 6; i++) expect((await client.ask(get('/'))).text).toBe('in time')
-    await quiet(300)
+    for (let i = 0; i < 8; i++) expect((await client.ask(get('/'))).text).toBe('in time')
+    await quiet(700)
     expect(upstream.open).toBe(1)
     expect((await client.ask(get('/'))).text).toBe('in time')
     expect(upstream.sides.length).toBe(1)
@@ -187,12 +187,12 @@ describe('idle', () => {
       '/': async side => {
         side.write(response(200, ['Content-Length: 50']))
         for (let i = 0; i < 50; i++) {
-          await quiet(10)
+          await quiet(15)
           side.write('x')
         }
       },
     })
-    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts } })
+    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts: { idle: '500ms' } } })
     expect((await plane.connect().ask(get('/'))).text.length).toBe(50)
     expect(plane.errors()).toEqual({})
   })
@@ -269,8 +269,8 @@ describe('total', () => {
   })
 
   test('an answer in time is whole, and the next request has its own time', async () => {
-    const upstream = await startUpstream({ '/': side => setTimeout(() => side.write(ok('in time')), 60) })
-    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts } })
+    const upstream = await startUpstream({ '/': side => setTimeout(() => side.write(ok('in time')), 120) })
+    const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts: { total: '600ms' } } })
     const client = plane.connect()
     for (let i = 0; i < 6; i++) expect((await client.ask(get('/'))).text).toBe('in time')
   })

@@ -31,9 +31,11 @@ const BULK = 32 * 1024
 /** Pieces of memory that a worker keeps for the next large bodies. */
 const SPARE_MEMORY = 32
 /** How often a half-closed client is asked whether it is still there, at first and then. */
-const PROBE_MS = 100
+const PROBE_MS = 50
 const SLOW_PROBE_MS = 1000
 const QUICK_PROBES = 5
+/** How often it may be found without progress where it cannot be asked. */
+const MUTE_PROBES = 3
 
 export class ClientConnection implements Timed {
   readonly plane: Plane
@@ -507,9 +509,9 @@ export class ClientConnection implements Timed {
     }
     this.#probes++
     if (!exchange.answered && this.minor === 1) this.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
-    else if (exchange.answered && !exchange.chunkedOut) this.reset()
+    else if (exchange.answered && !exchange.chunkedOut && this.#probes >= MUTE_PROBES) this.reset()
     // A size may have so many digits; who did not answer the first few with a reset is there.
-    else if (exchange.answered && this.#probes <= QUICK_PROBES) this.socket.write('0', 'latin1')
+    else if (exchange.answered && exchange.chunkedOut && this.#probes <= QUICK_PROBES) this.socket.write('0', 'latin1')
   }
 
   #countBad(kind: BadRequest): void {
