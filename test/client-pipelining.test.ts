@@ -87,6 +87,29 @@ test('answers of our own are given in order too, many in one go', async () => {
   for (let i = 0; i < count; i++) expect((await client.next()).status).toBe(i % 100 === 99 ? 200 : 404)
 })
 
+test('what is sent behind a request under way waits with the client, but for a bounded part', async () => {
+  const upstream = await startUpstream({ '/never': () => {} })
+  const plane = await startPlane({ versions: { blue: upstream } })
+  const client = plane.connect().write(get('/never'))
+  await upstream.until(() => upstream.requests.length === 1, 'the first request')
+  const piece = get('/next').repeat(1000)
+  const most = 64 * 1024 * 1024
+  let written = 0
+  const pump = () => {
+    while (written < most && client.socket.write(piece)) written += piece.length
+  }
+  client.socket.on('drain', pump)
+  pump()
+  let before = -1
+  await until(() => before === (before = written), 'a standstill')
+  await quiet(200)
+  expect(written).toBeLessThan(most / 2)
+  client.socket.removeListener('drain', pump)
+  upstream.last.write(ok('late'))
+  expect((await client.next()).text).toBe('late')
+  for (let i = 0; i < 1000; i++) expect((await client.next()).text).toBe('GET /next')
+})
+
 test('a client that pipelines and does not read is served no further than it reads', async () => {
   const body = 'x'.repeat(60 * 1024)
   const upstream = await startUpstream({ '/': ok(body) })

@@ -9,11 +9,12 @@ import { startPlane } from './support/plane.ts'
 import { quiet, until } from './support/raw.ts'
 
 const MIB = 1024 * 1024
-const SIZE = 200 * MIB
-const WARM_UP = 16 * MIB
+/** Of a length that no buffer has, so that bytes in the wrong place show. */
+const PIECE = payload(100_000)
+const SIZE = 2000 * PIECE.length
+const WARM_UP = 150 * PIECE.length
 /** What a stalled reader may cost: the buffers of this process, and its garbage. */
 const ALLOWED = 32 * MIB
-const PIECE = payload(64 * 1024)
 const DIGEST = digestOf(SIZE)
 
 /** SHA-256 of PIECE again and again, up to a size. */

@@ -154,6 +154,7 @@ describe('at the limit of connections', () => {
     release('/b')
     release('/next')
     await next.next()
+    expect(upstream.sides.length).toBe(2)
   })
 
   test('a connection that dies makes room for the next in line', async () => {

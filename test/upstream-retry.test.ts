@@ -126,9 +126,12 @@ describe('a kept connection that the upstream closes as the next request arrives
       const answer = await client.ask(request(method, `/${method}`, ['Content-Length: 4'], 'body'))
       expect([answer.status, answer.get('proxy-status')]).toEqual([502, 'turnout; error=connection_terminated'])
       expect(upstream.heads.filter(head => head.method === method).length).toBe(1)
+      await client.ask(get('/'))
+      expect((await client.ask(request(method, '/bodiless'))).status).toBe(502)
+      expect(upstream.heads.filter(head => head.method === method).length).toBe(2)
     }
     expect(plane.retries()).toBe(0)
-    expect(plane.errors()).toEqual({ connection_terminated: 3 })
+    expect(plane.errors()).toEqual({ connection_terminated: 6 })
   })
 
   test('a PUT whose body is still at hand is sent once more, whole', async () => {
