@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { startPlane } from './support/plane.ts'
-import { quiet, startUpstream, type UpstreamSide, until } from './support/raw.ts'
+import { quiet, standstill, startUpstream, type UpstreamSide } from './support/raw.ts'
 import { chunk, get, ok, request, response } from './support/wire.ts'
 
 const CHUNKED = 'Transfer-Encoding: chunked'
@@ -100,10 +100,7 @@ test('what is sent behind a request under way waits with the client, but for a b
   }
   client.socket.on('drain', pump)
   pump()
-  let before = -1
-  await until(() => before === (before = written), 'a standstill')
-  await quiet(200)
-  expect(written).toBeLessThan(most / 2)
+  expect(await standstill(() => written)).toBeLessThan(most / 2)
   client.socket.removeListener('drain', pump)
   upstream.last.write(ok('late'))
   expect((await client.next()).text).toBe('late')
@@ -118,12 +115,9 @@ test('a client that pipelines and does not read is served no further than it rea
   client.socket.pause()
   const count = 1000
   for (let i = 0; i < count; i++) client.write(get('/'))
-  await upstream.until(() => upstream.requests.length > 10, 'some requests')
   // It stands still once the kernel's buffers, a few MiB, are full.
-  let before = 0
-  await until(() => before === (before = upstream.requests.length), 'a standstill')
-  await quiet(200)
-  expect(upstream.requests.length * body.length).toBeLessThan(24 * 1024 * 1024)
+  const served = await standstill(() => upstream.requests.length)
+  expect(served * body.length).toBeLessThan(24 * 1024 * 1024)
   client.socket.resume()
   for (let i = 0; i < count; i++) expect((await client.next()).body.length).toBe(body.length)
   expect(upstream.sides.length).toBe(1)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { startPlane, type TestPlane } from './support/plane.ts'
-import { quiet, type RawClient, type RawUpstream, startUpstream, until } from './support/raw.ts'
+import { quiet, type RawClient, type RawUpstream, standstill, startUpstream, until } from './support/raw.ts'
 import { ok, response } from './support/wire.ts'
 
 const LONG = '1m'
@@ -29,9 +29,7 @@ async function stalledAtTheEnd(plane: TestPlane, target: string, version: string
   const probe = stalled(plane, target, version, 24 * 1024 * 1024)
   await until(() => plane.connections === 1, 'the connection')
   const { socket } = [...plane.listener.connections][0]!
-  let held = 0
-  const taken = () => socket.bytesWritten - socket.writableLength
-  await until(() => socket.writableLength > 0 && held === (held = taken()), 'a standstill')
+  const held = await standstill(() => socket.bytesWritten - socket.writableLength)
   probe.reset()
   await until(() => plane.connections === 0, 'its end')
   const sizes = Array.from({ length: 16 }, (_, i) => held + (i - 6) * 16 * 1024)

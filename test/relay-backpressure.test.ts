@@ -3,10 +3,11 @@ import { createServer, get, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { payload } from './support/bytes.ts'
 import { startPlane } from './support/plane.ts'
-import { quiet, until } from './support/raw.ts'
+import { standstill, startUpstream, turn, until } from './support/raw.ts'
+import { chunk, ok, request as requestOf, response } from './support/wire.ts'
 
 const MIB = 1024 * 1024
 /** Of a length that no buffer has, so that bytes in the wrong place show. */
@@ -78,18 +79,6 @@ function memory(): number {
   return Math.max(rss, external)
 }
 
-/** Waits until the sources make no more, which is when every buffer on the way is full. */
-async function standstill(...sources: Source[]): Promise<void> {
-  let before = -1
-  await until(() => {
-    const made = sources.reduce((sum, source) => sum + source.made, 0)
-    const stands = sources.every(source => source.made > 0) && made === before
-    before = made
-    return stands
-  }, 'a standstill')
-  await quiet(300)
-}
-
 function answerTo(port: number): Promise<IncomingMessage> {
   return new Promise(resolve => get({ port, agent: false }, resolve))
 }
@@ -110,13 +99,13 @@ test.each(['length', 'chunked'])(
     size = SIZE
     const before = memory()
     const answer = await answerTo(plane.port)
-    await standstill(source)
-    expect(source.made).toBeLessThan(SIZE / 4)
+    expect(await standstill(() => source.made)).toBeLessThan(SIZE / 4)
     expect(memory() - before).toBeLessThan(ALLOWED)
     const sink = new Sink()
     await pipeline(answer, sink)
     expect([sink.taken, sink.digest]).toEqual([SIZE, DIGEST])
-    expect(memory() - before).toBeLessThan(2 * ALLOWED)
+    // Garbage of the flow included, which this process makes at both ends too.
+    expect(memory() - before).toBeLessThan(SIZE / 2)
   },
   30_000,
 )
@@ -145,16 +134,60 @@ test.each(['length', 'chunked'])(
     const before = memory()
     const source = new Source(SIZE)
     const answer = send(source, SIZE)
-    await standstill(source)
-    expect(source.made).toBeLessThan(SIZE / 4)
+    expect(await standstill(() => source.made)).toBeLessThan(SIZE / 4)
     expect(memory() - before).toBeLessThan(ALLOWED)
     isStalled = false
     expect(Buffer.concat(await (await answer).toArray()).toString()).toBe('taken')
     expect([sink.taken, sink.digest]).toEqual([SIZE, DIGEST])
-    expect(memory() - before).toBeLessThan(2 * ALLOWED)
+    // Garbage of the flow included, which this process makes at both ends too.
+    expect(memory() - before).toBeLessThan(SIZE / 2)
   },
   30_000,
 )
+
+describe('bytes that come in small pieces while their reader stalls are the right ones in the end', () => {
+  const bytes = payload(10 * MIB)
+  const chunked = 'Transfer-Encoding: chunked'
+
+  test.each(['length', 'chunked'])('of a %s answer', async framing => {
+    const upstream = await startUpstream({
+      '/': async side => {
+        side.write(response(200, [framing === 'length' ? `Content-Length: ${bytes.length}` : chunked]))
+        for (let i = 0; i < bytes.length; i += 20_000) {
+          const piece = bytes.toString('latin1', i, Math.min(i + 20_000, bytes.length))
+          side.write(framing === 'length' ? piece : chunk(piece))
+          await turn()
+        }
+        if (framing === 'chunked') side.write(chunk(''))
+      },
+    })
+    const plane = await startPlane({ versions: { blue: upstream } })
+    const client = plane.connect().write(requestOf('GET', '/'))
+    await client.head()
+    client.socket.pause()
+    await standstill(() => upstream.last.socket.bytesWritten - upstream.last.socket.writableLength)
+    client.socket.resume()
+    expect((await client.next()).body.equals(bytes)).toBe(true)
+  })
+
+  test.each(['length', 'chunked'])('of a %s upload', async framing => {
+    const upstream = await startUpstream({ '/': ok('taken') })
+    upstream.onConnection = side => side.socket.pause()
+    const plane = await startPlane({ versions: { blue: upstream } })
+    const client = plane.connect()
+    client.write(requestOf('POST', '/', [framing === 'length' ? `Content-Length: ${bytes.length}` : chunked]))
+    for (let i = 0; i < bytes.length; i += 20_000) {
+      const piece = bytes.toString('latin1', i, Math.min(i + 20_000, bytes.length))
+      client.write(framing === 'length' ? piece : chunk(piece))
+      await turn()
+    }
+    if (framing === 'chunked') client.write(chunk(''))
+    await standstill(() => client.socket.bytesWritten - client.socket.writableLength)
+    upstream.last.socket.resume()
+    expect((await client.next()).text).toBe('taken')
+    expect(upstream.requests[0]!.body.equals(bytes)).toBe(true)
+  })
+})
 
 test('twenty stalled readers cost little', async () => {
   const sources: Source[] = []
@@ -166,7 +199,7 @@ test('twenty stalled readers cost little', async () => {
   const plane = await startPlane({ versions: { blue: upstream } })
   const before = memory()
   const answers = await Promise.all(Array.from({ length: 20 }, () => answerTo(plane.port)))
-  await standstill(...sources)
+  await standstill(() => sources.reduce((sum, source) => sum + source.made, 0))
   expect(memory() - before).toBeLessThan(2 * ALLOWED)
   for (const answer of answers) {
     answer.on('error', () => {})

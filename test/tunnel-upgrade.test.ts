@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { payload } from './support/bytes.ts'
 import { startPlane } from './support/plane.ts'
-import { quiet, startUpstream, type UpstreamSide, until } from './support/raw.ts'
+import { quiet, standstill, startUpstream, turn, type UpstreamSide, until } from './support/raw.ts'
 import { get, ok, request, response } from './support/wire.ts'
 
 const ASK = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: a', 'Sec-WebSocket-Version: 13']
@@ -239,13 +239,6 @@ describe('the end of a tunnel', () => {
     const most = payload(24 * 1024 * 1024)
     /** Sizes around what the buffers of the kernel hold, so that the proxy still holds the last of some of them. */
     const sizes = (held: number) => Array.from({ length: 16 }, (_, i) => held + (i - 10) * 16 * 1024)
-    const standstill = async (moved: () => number) => {
-      let before = -1
-      await until(() => moved() > 0 && before === (before = moved()), 'a standstill')
-      await quiet(50)
-      return moved()
-    }
-
     test('from the upstream to the client', async () => {
       const upstream = await startUpstream({ '/': halfOpen })
       const plane = await startPlane({ versions: { blue: upstream } })
@@ -371,6 +364,33 @@ test('a tunnel holds its connection of the pool, and requests go past it', async
   expect(plane.tunnels('green')).toBe(1)
 })
 
+test('bytes that come in small pieces while their reader stalls are the right ones in the end', async () => {
+  const upstream = await startUpstream({ '/': open })
+  const plane = await startPlane({ versions: { blue: upstream } })
+  const bytes = payload(8 * 1024 * 1024)
+  const client = plane.connect()
+  await client.ask(get('/', ASK))
+  const { last } = upstream
+  const before = last.received.length
+  client.socket.pause()
+  last.socket.pause()
+  for (let i = 0; i < bytes.length; i += 20_000) {
+    last.write(bytes.subarray(i, i + 20_000))
+    client.write(bytes.subarray(i, i + 20_000))
+    await turn()
+  }
+  await standstill(() => plane.bytesIn() + plane.bytesOut())
+  client.socket.resume()
+  last.socket.resume()
+  await client.until(
+    () => client.bytesRead >= bytes.length && client.unread.length >= bytes.length,
+    'the bytes of the upstream',
+  )
+  await upstream.until(() => last.received.length - before >= bytes.length, 'the bytes of the client')
+  expect(client.unread === bytes.toString('latin1')).toBe(true)
+  expect(last.received.slice(before) === bytes.toString('latin1')).toBe(true)
+})
+
 test('a stalled reader of a tunnel holds the writer back, both ways', async () => {
   const upstream = await startUpstream({ '/': open })
   const plane = await startPlane({ versions: { blue: upstream } })
@@ -379,14 +399,12 @@ test('a stalled reader of a tunnel holds the writer back, both ways', async () =
   /** Writes while the socket takes it; answers how much it took until it stood still. */
   const fill = async (socket: import('node:net').Socket) => {
     let written = 0
-    let before = -1
     const pump = () => {
       while (written < most && socket.write(piece)) written += piece.length
     }
     socket.on('drain', pump)
     pump()
-    await until(() => before === (before = written), 'a standstill')
-    await quiet(150)
+    await standstill(() => written)
     socket.removeListener('drain', pump)
     return written
   }

@@ -51,6 +51,20 @@ export function quiet(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
 }
 
+/** Waits until a number above 0 does not change any more: every buffer on the way is full. Answers it. */
+export async function standstill(read: () => number): Promise<number> {
+  let last = read()
+  let unchanged = 0
+  await until(() => {
+    const now = read()
+    // Looks count, not time: a busy process does not move either.
+    unchanged = now === last && now > 0 ? unchanged + 1 : 0
+    last = now
+    return unchanged === 60
+  }, 'a standstill')
+  return last
+}
+
 /** A turn of the event loop, in which everybody reads what was written before. */
 export function turn(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve))
