@@ -12,7 +12,7 @@ export type Decoded = {
   rest: string
 }
 
-export const TRAILER_LIMIT = 200
+const TRAILER_LIMIT = 200
 
 /** Decodes `raw`, one read for each part between `cuts` (ascending offsets). */
 export function decode(raw: Buffer, cuts: readonly number[] = [], limit = TRAILER_LIMIT): Decoded {
