@@ -256,6 +256,14 @@ describe('an idle connection', () => {
   })
 })
 
+test('an endpoint may be a host name, whichever of its addresses answers', async () => {
+  const upstream = await startUpstream()
+  const plane = await startPlane({ versions: { blue: { url: `http://localhost:${upstream.port}` } } })
+  const client = plane.connect()
+  for (let i = 0; i < 2; i++) expect((await client.ask(get(`/${i}`))).text).toBe(`GET /${i}`)
+  expect(upstream.sides.length).toBe(1)
+})
+
 test('Connection: close of the upstream ends the connection', async () => {
   const upstream = await startUpstream({
     '/close': ok('', ['Connection: close']),
