@@ -13,6 +13,7 @@ import { problem } from './answers.ts'
 import { readDirectly } from './direct-read.ts'
 import { Exchange } from './exchange.ts'
 import { Forwarding } from './forwarding.ts'
+import { HalfClose, PROBE_MS } from './half-close.ts'
 import type { Listener } from './listener.ts'
 import type { Plane } from './plane.ts'
 import type { Tunnel } from './tunnel.ts'
@@ -30,13 +31,6 @@ const PIPELINE_BYTES = 64 * 1024
 const BULK = 32 * 1024
 /** Pieces of memory that a worker keeps for the next large bodies. */
 const SPARE_MEMORY = 32
-/** How often a half-closed client is asked whether it is still there, at first and then. */
-const PROBE_MS = 50
-const SLOW_PROBE_MS = 1000
-const QUICK_PROBES = 5
-/** How often it may be found without progress where it cannot be asked. */
-const MUTE_PROBES = 3
-
 export class ClientConnection implements Timed {
   readonly plane: Plane
   readonly listener: Listener
@@ -82,10 +76,8 @@ export class ClientConnection implements Timed {
   #closed = false
   /** The client sent FIN. */
   #ended = false
-  #probes = 0
-  #progress = 0
-  /** When the half-closed client was last sent some of its answer. */
-  #movedAt = 0
+  /** Set while an exchange goes on behind the FIN. */
+  #halfClose: HalfClose | null = null
 
   constructor(plane: Plane, listener: Listener, socket: Socket) {
     this.plane = plane
@@ -218,8 +210,10 @@ export class ClientConnection implements Timed {
         )
       else if (this.socket.writableLength > 0) this.#linger()
       else this.socket.destroy()
-    } else if (this.#ended) {
-      this.#probe(exchange, now)
+    } else if (this.#halfClose !== null) {
+      const wait = this.#halfClose.probe(this.minor, this.listener.settings.bodyMs, now)
+      if (wait === 0) this.reset()
+      else this.deadline = now + wait
     } else if (!this.#bodyDone && !this.congested) {
       this.#countBad('body_timeout')
       this.deadline = NEVER
@@ -482,36 +476,9 @@ export class ClientConnection implements Timed {
     } else {
       // Half-closed, or gone: both look the same until something is written.
       const now = this.plane.now()
-      this.#probes = 0
-      this.#progress = exchange.bytesOut
-      this.#movedAt = now
+      this.#halfClose = new HalfClose(this.socket, exchange, now)
       this.deadline = now + PROBE_MS
     }
-  }
-
-  /**
-   * Finds out whether a client that sent FIN still listens. A vanished one answers what we write with a
-   * reset, so something harmless is written: 100 Continue before the answer, a leading zero of the next
-   * chunk's size within it. Bytes on their way to it ask as well. Where nothing harmless exists, no progress
-   * means it is gone.
-   */
-  #probe(exchange: Exchange, now: number): void {
-    this.deadline = now + (this.#probes < QUICK_PROBES ? PROBE_MS : SLOW_PROBE_MS)
-    if (exchange.bytesOut !== this.#progress) {
-      this.#progress = exchange.bytesOut
-      this.#probes = 0
-      this.#movedAt = now
-      return
-    }
-    if (this.socket.writableLength > 0) {
-      if (now - this.#movedAt >= this.listener.settings.bodyMs) this.reset()
-      return
-    }
-    this.#probes++
-    if (!exchange.answered && this.minor === 1) this.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
-    else if (exchange.answered && !exchange.chunkedOut && this.#probes >= MUTE_PROBES) this.reset()
-    // A size may have so many digits; who did not answer the first few with a reset is there.
-    else if (exchange.answered && exchange.chunkedOut && this.#probes <= QUICK_PROBES) this.socket.write('0', 'latin1')
   }
 
   #countBad(kind: BadRequest): void {
