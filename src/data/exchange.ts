@@ -445,9 +445,7 @@ export class Exchange implements ResponseSink, Timed {
     if ((head.seen & (1 << FIELD.requestId)) === 0 || head.nominated?.includes('x-request-id') === true) {
       return this.client.plane.requestId()
     }
-    // An id that Connection nominates was meant for us alone.
-    const isNominated = head.nominated?.includes('x-request-id') === true
-    return !isNominated && REQUEST_ID.test(head.header('x-request-id')!) ? '' : this.client.plane.requestId()
+    return REQUEST_ID.test(head.header('x-request-id')!) ? '' : this.client.plane.requestId()
   }
 
   /** Ends the exchange: counts it, lets the upstream go, tells the client connection. */
