@@ -7,8 +7,8 @@ import type { Rows } from '../snapshot/protocol.ts'
 
 /** A series, its row, and until when it needs it. */
 export type Entry = SeriesRow & {
-  /** The last revision that counted on the row; Infinity while that is the one in force. */
-  lastRevision: number
+  /** The last snapshot that counted on the row; Infinity while that is the one in force. */
+  lastSnapshot: number
 }
 
 /** Rows for a revision that is not in force yet. */
@@ -22,8 +22,8 @@ export type Plan = {
 
 /** What still writes to rows. */
 export interface RowUse {
-  /** The oldest revision that a worker still uses; Infinity when there is none. */
-  oldestRevision(): number
+  /** The oldest snapshot that a worker still uses; Infinity when there is none. */
+  oldestSnapshot(): number
   /** True when something counted on the row is still open, such as a connection. */
   inUse(entry: Entry): boolean
 }
@@ -51,10 +51,10 @@ export class RowTable {
     const wanted = new Map<string, Entry>()
     const added: Entry[] = []
     const rowOf = (series: Series): number => {
-      const key = JSON.stringify(Object.values(series))
+      const key = keyOf(series)
       let entry = wanted.get(key) ?? this.#entries.get(key)
       if (entry === undefined) {
-        entry = { series, row: this.#free.pop() ?? this.#size++, lastRevision: Infinity }
+        entry = { series, row: this.#free.pop() ?? this.#size++, lastSnapshot: Infinity }
         added.push(entry)
       }
       wanted.set(key, entry)
@@ -68,6 +68,11 @@ export class RowTable {
       versions: config.services.map(({ name: service, versions }) =>
         versions.map(({ name: version }) => rowOf({ kind: 'version', service, version })),
       ),
+      endpoints: config.services.map(({ name: service, versions }) =>
+        versions.map(({ name: version, endpoints }) =>
+          endpoints.map(({ url }) => rowOf({ kind: 'endpoint', service, version, endpoint: url })),
+        ),
+      ),
       listeners: config.listeners.map(({ name }) => rowOf({ kind: 'listener', listener: name })),
       fresh: added.map(entry => entry.row),
     }
@@ -75,13 +80,13 @@ export class RowTable {
     return this.#plan
   }
 
-  /** The plan is in force; `before` is the revision it replaces. Answers the rows without any fresh ones. */
+  /** The plan is in force; `before` is the snapshot it replaces. Answers the rows without any fresh ones. */
   commit(plan: Plan, before: number): Rows {
     for (const [key, entry] of this.#entries) {
-      if (!plan.wanted.has(key) && entry.lastRevision === Infinity) entry.lastRevision = before
+      if (!plan.wanted.has(key) && entry.lastSnapshot === Infinity) entry.lastSnapshot = before
     }
     for (const [key, entry] of plan.wanted) {
-      entry.lastRevision = Infinity
+      entry.lastSnapshot = Infinity
       this.#entries.set(key, entry)
     }
     this.#plan = null
@@ -99,6 +104,11 @@ export class RowTable {
     return this.#entries.values()
   }
 
+  /** Row of a series, also of one that left the config a moment ago; undefined where it has none. */
+  rowOf(series: Series): number | undefined {
+    return this.#entries.get(keyOf(series))?.row
+  }
+
   /** Rows that plans were given so far, row 0 included. */
   get size(): number {
     return this.#size
@@ -113,7 +123,7 @@ export class RowTable {
 
   #isUnused(key: string, entry: Entry): boolean {
     return (
-      entry.lastRevision < this.#use.oldestRevision() &&
+      entry.lastSnapshot < this.#use.oldestSnapshot() &&
       !this.#use.inUse(entry) &&
       // A plan under way may be about to take it up again.
       this.#plan?.wanted.has(key) !== true
@@ -130,4 +140,8 @@ export class RowTable {
     const left = [...this.#entries].filter(([key, entry]) => this.#isUnused(key, entry))
     for (const [key, entry] of left.slice(0, Math.max(0, left.length - UNSCRAPED_LIMIT))) this.#retire(key, entry)
   }
+}
+
+function keyOf(series: Series): string {
+  return JSON.stringify(Object.values(series))
 }

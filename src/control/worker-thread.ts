@@ -7,6 +7,9 @@ import { OperatorError } from './errors.ts'
 /** Built sources end in .js, and `new URL` is not rewritten by the build. */
 const ENTRY = new URL(`../data/worker${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
 
+/** How long, in ms, a worker may take to say that it serves a snapshot. */
+const COMMIT_TIMEOUT = 5000
+
 /** How long after its deadline a stopping worker may stay silent. */
 const STOP_GRACE = 5000
 
@@ -34,10 +37,12 @@ export class WorkerThread {
   ready = false
   /** `performance.now()` when it became ready. */
   readySince = 0
-  /** Revisions in force or still used by an exchange. */
+  /** Snapshots in force or still used by an exchange. */
   readonly using = new Set<number>()
   readonly #worker: Worker
   readonly #questions = new Map<number, Question>()
+  /** What waits for a snapshot to be in force here. */
+  readonly #commits = new Map<number, () => void>()
   readonly #events: WorkerEvents
   /** Asked to end, so its end is no crash. */
   #ending = false
@@ -60,7 +65,7 @@ export class WorkerThread {
     return this.#ended
   }
 
-  /** Asks to prepare a revision; answers the ports of its listeners. Fails when it refuses, dies or is silent. */
+  /** Asks to prepare a snapshot; answers the ports of its listeners. Fails when it refuses, dies or is silent. */
   prepare(message: Prepare, timeoutMs: number): Promise<Record<string, number>> {
     return new Promise((resolve, reject) => {
       if (this.#ended) {
@@ -71,13 +76,29 @@ export class WorkerThread {
         // The question stays known: a late answer still tells that the counters moved.
         reject(new OperatorError(`worker ${this.number} did not answer within ${timeoutMs / 1000} s`))
       }, timeoutMs)
-      this.#questions.set(message.revision, { cells: message.cells, timer, resolve, reject })
+      this.#questions.set(message.snapshot, { cells: message.cells, timer, resolve, reject })
       this.post(message)
     })
   }
 
   post(message: ToWorker): void {
     this.#worker.postMessage(message)
+  }
+
+  /**
+   * Brings a prepared snapshot into force; returns once every further request is served by it, or the thread is
+   * gone. One that is silent is not waited for: whatever it serves next, it serves by this snapshot.
+   */
+  commit(snapshot: number): Promise<void> {
+    if (this.#ended) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, COMMIT_TIMEOUT)
+    this.#commits.set(snapshot, () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    this.post({ type: 'commit', snapshot })
+    return promise
   }
 
   /** Fails every open question. */
@@ -115,10 +136,14 @@ export class WorkerThread {
   #onMessage(message: FromWorker): void {
     switch (message.type) {
       case 'prepared':
-        this.#answer(message.revision, question => question.resolve(message.ports))
+        this.#answer(message.snapshot, question => question.resolve(message.ports))
         break
       case 'refused':
-        this.#answer(message.revision, question => question.reject(new OperatorError(message.message)))
+        this.#answer(message.snapshot, question => question.reject(new OperatorError(message.message)))
+        break
+      case 'committed':
+        this.#commits.get(message.snapshot)?.()
+        this.#commits.delete(message.snapshot)
         break
       case 'stopped':
         this.#stopped.resolve(message.forced)
@@ -128,10 +153,10 @@ export class WorkerThread {
     }
   }
 
-  #answer(revision: number, answer: (question: Question) => void): void {
-    const question = this.#questions.get(revision)
+  #answer(snapshot: number, answer: (question: Question) => void): void {
+    const question = this.#questions.get(snapshot)
     if (question === undefined) return
-    this.#questions.delete(revision)
+    this.#questions.delete(snapshot)
     clearTimeout(question.timer)
     if (question.cells !== null) this.#events.onGrown(this, question.cells)
     answer(question)
@@ -143,6 +168,8 @@ export class WorkerThread {
     const error = this.#error ?? new Error(`worker ${this.number} ended with code ${code}`)
     this.interrupt(error)
     this.#questions.clear()
+    for (const resolve of this.#commits.values()) resolve()
+    this.#commits.clear()
     this.#stopped.resolve(0)
     this.#events.onExit(this, this.#error !== null || !this.#ending ? error : null)
   }

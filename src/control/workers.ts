@@ -2,9 +2,19 @@
 // the same instant (two phases, DESIGN §3), and replaces a thread that dies while the others keep serving.
 import { availableParallelism } from 'node:os'
 import type { Config } from '../config/schema.ts'
+import { ROW, VERSION_CELL } from '../observe/cells.ts'
 import { bytesOf, Counters } from '../observe/counters.ts'
 import type { Log } from '../observe/log.ts'
-import { type FromWorker, REVISION_CELL, type Rows } from '../snapshot/protocol.ts'
+import { LIVE, LiveCells } from '../snapshot/live.ts'
+import {
+  type FromWorker,
+  type Leaving,
+  REVISION_CELL,
+  type Rows,
+  SHARED_CELLS,
+  SHARES_CELL,
+  type ToWorker,
+} from '../snapshot/protocol.ts'
 import { described, OperatorError } from './errors.ts'
 import { type Entry, RowTable } from './rows.ts'
 import { type WorkerEvents, WorkerThread } from './worker-thread.ts'
@@ -29,7 +39,13 @@ type Slot = {
 }
 
 /** The config in force and what was decided for it. */
-type InForce = { revision: number; config: Config; rows: Rows; ports: Record<string, number> }
+type InForce = {
+  snapshot: number
+  config: Config
+  leaving: Leaving[]
+  rows: Rows
+  ports: Record<string, number>
+}
 
 export type WorkersOptions = {
   log: Log
@@ -39,6 +55,8 @@ export type WorkersOptions = {
   execArgv?: string[]
   /** How long, in ms, a running worker may take to prepare a revision. */
   prepareTimeout?: number
+  /** An endpoint failed as often in a row as its service allows. */
+  onFailing: (row: number) => void
 }
 
 /** Threads for the `workers` key of the config. */
@@ -49,23 +67,26 @@ function workerCount(workers: Config['workers']): number {
 export class Workers {
   readonly counters = new Counters()
   readonly rows: RowTable
+  /** Shares of endpoints; `sharesChanged` tells the workers to read them. */
+  readonly live = new LiveCells()
   /** Threads that died without being asked to. */
   crashes = 0
   readonly #options: WorkersOptions
-  readonly #shared = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+  readonly #shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT))
   readonly #slots: Slot[] = []
   readonly #events: WorkerEvents
   #inForce: InForce | null = null
-  #lastRevision = 0
+  #lastSnapshot = 0
   #stopping = false
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(options: WorkersOptions) {
     this.#options = options
     this.rows = new RowTable({
-      oldestRevision: () => this.#oldestRevision(),
+      oldestSnapshot: () => this.#oldestSnapshot(),
       inUse: ({ series, row }) => {
         if (series.kind === 'listener') return this.counters.listenerInUse(row)
+        if (series.kind === 'endpoint') return this.counters.endpointInUse(row)
         return series.kind === 'version' && this.counters.versionInUse(row)
       },
     })
@@ -76,11 +97,6 @@ export class Workers {
       },
       onExit: (thread, crash) => this.#onExit(thread, crash),
     }
-  }
-
-  /** The revision in force; 0 before the first. */
-  get revision(): number {
-    return this.#inForce?.revision ?? 0
   }
 
   /** Port of each listener, by name. */
@@ -94,13 +110,13 @@ export class Workers {
   }
 
   /** Starts the threads and brings the first revision into force; on failure nothing is left running. */
-  async start(config: Config): Promise<void> {
+  async start(config: Config, leaving: Leaving[]): Promise<void> {
     for (let number = 0; number < workerCount(config.workers); number++) {
       this.counters.grow(number, FIRST_ROWS)
       this.#slots.push({ thread: this.#startThread(number), failures: 0, retry: null })
     }
     try {
-      await this.apply(config)
+      await this.apply(config, leaving)
     } catch (error) {
       this.#stopping = true
       await Promise.all(this.#slots.map(slot => slot.thread.terminate()))
@@ -109,11 +125,22 @@ export class Workers {
   }
 
   /**
-   * Brings a checked config into force on all workers at once and answers its revision. Fails with what a
-   * worker refused, or when one died or was silent; the revision before then stays in force everywhere.
+   * Brings a checked config into force on all workers at once; when it returns, every further request is served
+   * by it. `persist` is called once all workers are prepared and before any serves it. Fails with what a worker
+   * refused, when one died or was silent, or with what `persist` threw; what was in force then stays so everywhere.
    */
-  apply(config: Config): Promise<number> {
-    return this.#serialise(() => this.#apply(config))
+  apply(config: Config, leaving: Leaving[], persist: () => void = () => {}): Promise<void> {
+    return this.#serialise(() => this.#apply(config, leaving, persist))
+  }
+
+  /** Tells every worker that shares of endpoints changed. */
+  sharesChanged(): void {
+    Atomics.add(this.#shared, SHARES_CELL, 1)
+  }
+
+  /** Sends a message to every worker that serves. */
+  broadcast(message: ToWorker): void {
+    for (const { thread } of this.#slots) if (thread.ready) thread.post(message)
   }
 
   /**
@@ -138,20 +165,26 @@ export class Workers {
     return result
   }
 
-  async #apply(config: Config): Promise<number> {
+  async #apply(config: Config, leaving: Leaving[], persist: () => void): Promise<void> {
     if (this.#stopping) throw new OperatorError('turnout is stopping')
     const before = this.#inForce
     // A worker between two lives takes no part: its next one starts with what is in force then.
     const threads = this.#slots.map(slot => slot.thread).filter(thread => before === null || thread.ready)
     if (threads.length === 0) throw new OperatorError('no worker is running')
-    const revision = ++this.#lastRevision
+    const snapshot = ++this.#lastSnapshot
     const plan = this.rows.plan(config)
-    for (const row of plan.rows.fresh) this.counters.forget(row)
+    this.live.grow(plan.size)
+    for (const row of plan.rows.fresh) {
+      this.counters.forget(row)
+      this.live.reset(row)
+    }
 
     const prepare = (thread: WorkerThread, ports: Record<string, number>) => {
       const grown = this.counters.regions[thread.number]!.byteLength < bytesOf(plan.size)
       const cells = grown ? new SharedArrayBuffer(bytesOf(Math.ceil(plan.size * 1.5))) : null
-      const message = { type: 'prepare' as const, revision, config, rows: plan.rows, ports, cells }
+      const { rows } = plan
+      const live = this.live.buffers
+      const message = { type: 'prepare' as const, snapshot, config, rows, leaving, ports, cells, live }
       return thread.prepare(
         message,
         before === null ? START_TIMEOUT : (this.#options.prepareTimeout ?? PREPARE_TIMEOUT),
@@ -171,43 +204,56 @@ export class Workers {
         if (answer.status === 'rejected') throw answer.reason
         ports = answer.value
       }
+      persist()
     } catch (error) {
-      for (const thread of threads) if (!thread.ended) thread.post({ type: 'abort', revision })
+      for (const thread of threads) if (!thread.ended) thread.post({ type: 'abort', snapshot })
       this.rows.abort(plan)
       throw error
     }
 
-    const rows = this.rows.commit(plan, before?.revision ?? 0)
-    this.#inForce = { revision, config, rows, ports }
-    Atomics.store(new Int32Array(this.#shared), REVISION_CELL, revision)
-    for (const { thread } of this.#slots) {
-      if (threads.includes(thread)) this.#enterService(thread)
-      else this.counters.zero(thread.number, plan.rows.fresh)
-    }
-    return revision
+    const rows = this.rows.commit(plan, before?.snapshot ?? 0)
+    this.#inForce = { snapshot, config, leaving, rows, ports }
+    Atomics.store(this.#shared, REVISION_CELL, snapshot)
+    const commits = this.#slots.map(({ thread }) => {
+      if (threads.includes(thread)) return this.#enterService(thread)
+      this.counters.zero(thread.number, plan.rows.fresh)
+      return undefined
+    })
+    await Promise.all(commits)
   }
 
-  /** The thread has prepared what is in force. */
-  #enterService(thread: WorkerThread): void {
+  /** The thread has prepared what is in force. Waits until no request of it can be on its way to what was before. */
+  async #enterService(thread: WorkerThread): Promise<void> {
     if (thread.ended) return
-    const { revision } = this.#inForce!
-    thread.using.add(revision)
-    thread.post({ type: 'commit', revision })
+    const { snapshot } = this.#inForce!
+    thread.using.add(snapshot)
     if (!thread.ready) thread.readySince = performance.now()
     thread.ready = true
+    await thread.commit(snapshot)
   }
 
   #startThread(number: number): WorkerThread {
     this.counters.grow(number, this.rows.size)
     const cells = this.counters.regions[number]!.buffer as SharedArrayBuffer
-    return new WorkerThread({ worker: number, shared: this.#shared, cells }, this.#options.execArgv, this.#events)
+    const shared = this.#shared.buffer as SharedArrayBuffer
+    return new WorkerThread({ worker: number, shared, cells }, this.#options.execArgv, this.#events)
   }
 
   #onExit(thread: WorkerThread, crash: Error | null): void {
     const entries = [...this.rows.entries()]
     const rowsOf = (kind: Entry['series']['kind']) =>
       entries.filter(entry => entry.series.kind === kind).map(entry => entry.row)
-    this.counters.clearGauges(thread.number, { versions: rowsOf('version'), listeners: rowsOf('listener') })
+    for (const row of rowsOf('version')) {
+      // What the dead worker had in flight no longer counts against the limit of the version.
+      const { cells, at } = this.live.row(row)
+      const limited = Atomics.load(cells, at + LIVE.requests) > 0
+      if (limited) Atomics.sub(cells, at + LIVE.requests, this.counters.regions[thread.number]![row * ROW + VERSION_CELL.inFlight]!)
+    }
+    this.counters.clearGauges(thread.number, {
+      versions: rowsOf('version'),
+      endpoints: rowsOf('endpoint'),
+      listeners: rowsOf('listener'),
+    })
     thread.using.clear()
     const slot = this.#slots[thread.number]!
     if (crash !== null) {
@@ -227,11 +273,15 @@ export class Workers {
 
   async #replace(slot: Slot): Promise<void> {
     if (this.#stopping) return
-    const { revision, config, rows, ports } = this.#inForce!
+    const { snapshot, config, leaving, rows, ports } = this.#inForce!
     const thread = this.#startThread(slot.thread.number)
     slot.thread = thread
     try {
-      await thread.prepare({ type: 'prepare', revision, config, rows, ports, cells: null }, START_TIMEOUT)
+      const live = this.live.buffers
+      await thread.prepare(
+        { type: 'prepare', snapshot, config, rows, leaving, ports, cells: null, live },
+        START_TIMEOUT,
+      )
     } catch (error) {
       if (!thread.ended && !this.#stopping) {
         const [fields, message] = described(error, 'worker could not be replaced, trying again')
@@ -241,14 +291,17 @@ export class Workers {
       }
       return
     }
-    this.#enterService(thread)
-    this.#options.log.info({ worker: thread.number, revision }, 'worker replaced')
+    await this.#enterService(thread)
+    this.#options.log.info({ worker: thread.number }, 'worker replaced')
   }
 
   #onMessage(thread: WorkerThread, message: FromWorker): void {
     switch (message.type) {
       case 'released':
-        thread.using.delete(message.revision)
+        thread.using.delete(message.snapshot)
+        break
+      case 'failing':
+        this.#options.onFailing(message.row)
         break
       case 'code':
         this.counters.addCode(message.row, message.code)
@@ -262,9 +315,9 @@ export class Workers {
     }
   }
 
-  #oldestRevision(): number {
+  #oldestSnapshot(): number {
     let oldest = Infinity
-    for (const { thread } of this.#slots) for (const revision of thread.using) oldest = Math.min(oldest, revision)
+    for (const { thread } of this.#slots) for (const snapshot of thread.using) oldest = Math.min(oldest, snapshot)
     return oldest
   }
 }

@@ -5,7 +5,9 @@ import { RequestHead } from '../http1/request-head.ts'
 import { ResponseHead } from '../http1/response-head.ts'
 import { countCode, ROW } from '../observe/cells.ts'
 import { Selection } from '../route/select.ts'
-import { type FromWorker, REVISION_CELL } from '../snapshot/protocol.ts'
+import { LiveCells } from '../snapshot/live.ts'
+import { type FromWorker, REVISION_CELL, SHARES_CELL } from '../snapshot/protocol.ts'
+import { readShares } from '../snapshot/shares.ts'
 import type { Snapshot } from '../snapshot/types.ts'
 import type { UpstreamContext } from '../upstream/connection.ts'
 import { Deadlines } from '../upstream/deadlines.ts'
@@ -23,6 +25,7 @@ export class Plane implements UpstreamContext {
   readonly spareMemory: ReadMemory[] = []
   readonly accessLog: AccessLogger
   cells: Float64Array
+  readonly live = new LiveCells()
   turn = 0
   readsInTurn = 0
   recently = 0
@@ -89,25 +92,28 @@ export class Plane implements UpstreamContext {
 
   /** Makes a snapshot ready to come into force; the very first one serves at once. */
   prepare(snapshot: Snapshot): void {
-    this.#prepared.set(snapshot.revision, snapshot)
+    this.#prepared.set(snapshot.number, snapshot)
     if (this.#snapshot === null) this.#switchTo(snapshot)
   }
 
   /** Takes a prepared snapshot back. */
-  withdraw(revision: number): Snapshot | undefined {
-    const snapshot = this.#prepared.get(revision)
-    this.#prepared.delete(revision)
+  withdraw(number: number): Snapshot | undefined {
+    const snapshot = this.#prepared.get(number)
+    this.#prepared.delete(number)
     return snapshot
   }
 
   /** The snapshot in force, by the number that all workers share. No listener is open before there is one. */
   current(): Snapshot {
-    const revision = Atomics.load(this.#shared, REVISION_CELL)
-    const snapshot = this.#snapshot!
-    if (snapshot.revision === revision) return snapshot
-    const next = this.#prepared.get(revision)
-    if (next === undefined) return snapshot
-    return this.#switchTo(next)
+    const number = Atomics.load(this.#shared, REVISION_CELL)
+    let snapshot = this.#snapshot!
+    if (snapshot.number !== number) {
+      const next = this.#prepared.get(number)
+      if (next !== undefined) snapshot = this.#switchTo(next)
+    }
+    const shares = Atomics.load(this.#shared, SHARES_CELL)
+    if (snapshot.shares !== shares) readShares(snapshot, shares)
+    return snapshot
   }
 
   /** An id for a request that brought none: unique among all workers and replicas. */
@@ -133,7 +139,7 @@ export class Plane implements UpstreamContext {
   #switchTo(next: Snapshot): Snapshot {
     const before = this.#snapshot
     this.#snapshot = next
-    this.#prepared.delete(next.revision)
+    this.#prepared.delete(next.number)
     this.#onSwitch(next)
     if (before !== null && before.users === 0) this.#onUnused(before)
     return next

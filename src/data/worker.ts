@@ -1,4 +1,4 @@
-// Entry of a data-plane thread: takes revisions from the control plane in two phases, keeps the
+// Entry of a data-plane thread: takes snapshots from the control plane in two phases, keeps the
 // listeners of the one in force open, and sweeps the deadlines.
 import { parentPort, workerData } from 'node:worker_threads'
 import { ROW } from '../observe/cells.ts'
@@ -26,7 +26,7 @@ const endpoints = new Endpoints(plane.deadlines, plane)
 const listeners = new Map<string, Listener>()
 /** Listeners that a removed or moved config left behind; they end with their connections. */
 const leaving = new Set<Listener>()
-/** Listeners that a prepared revision opened and that go again if it is aborted. */
+/** Listeners that a prepared snapshot opened and that go again if it is aborted. */
 const opened = new Map<number, string[]>()
 let inForce: Snapshot | null = null
 
@@ -39,9 +39,11 @@ async function prepare(message: Prepare): Promise<void> {
     plane.cells = grown
   }
   for (const row of message.rows.fresh) plane.cells.fill(0, row * ROW, (row + 1) * ROW)
-  const snapshot = compile(message.config, message.revision, message.rows, endpoints, inForce)
+  plane.live.adopt(message.live)
+  const { config, rows, leaving } = message
+  const snapshot = compile(config, message.snapshot, rows, leaving, plane.live, endpoints, inForce)
   const fresh: string[] = []
-  opened.set(message.revision, fresh)
+  opened.set(message.snapshot, fresh)
   const ports: Record<string, number> = {}
   try {
     for (const settings of snapshot.listeners) {
@@ -52,33 +54,33 @@ async function prepare(message: Prepare): Promise<void> {
         await listener.open(settings.port === 0 ? (message.ports[settings.name] ?? 0) : settings.port)
         listeners.set(key, listener)
         fresh.push(key)
-        if (!opened.has(message.revision)) throw new Error('another worker could not prepare it')
+        if (!opened.has(message.snapshot)) throw new Error('another worker could not prepare it')
       }
       ports[settings.name] = listener.port
     }
   } catch (error) {
-    opened.set(message.revision, fresh)
-    abort(message.revision)
+    opened.set(message.snapshot, fresh)
+    abort(message.snapshot)
     releaseEndpoints(snapshot.services, endpoints)
     throw error
   }
   plane.prepare(snapshot)
-  post({ type: 'prepared', revision: message.revision, ports })
+  post({ type: 'prepared', snapshot: message.snapshot, ports })
 }
 
-function abort(revision: number): void {
-  const snapshot = plane.withdraw(revision)
+function abort(number: number): void {
+  const snapshot = plane.withdraw(number)
   if (snapshot !== undefined) releaseEndpoints(snapshot.services, endpoints)
-  for (const key of opened.get(revision) ?? []) {
+  for (const key of opened.get(number) ?? []) {
     listeners.get(key)?.close(plane.now())
     listeners.delete(key)
   }
-  opened.delete(revision)
+  opened.delete(number)
 }
 
 function onSwitch(snapshot: Snapshot): void {
   inForce = snapshot
-  opened.delete(snapshot.revision)
+  opened.delete(snapshot.number)
   const wanted = new Set<string>()
   for (const settings of snapshot.listeners) {
     const key = addressKey(settings.name, settings.host, settings.port)
@@ -101,7 +103,7 @@ function onSwitch(snapshot: Snapshot): void {
 
 function onUnused(snapshot: Snapshot): void {
   releaseEndpoints(snapshot.services, endpoints)
-  post({ type: 'released', revision: snapshot.revision })
+  post({ type: 'released', snapshot: snapshot.number })
 }
 
 function addressKey(name: string, host: string, port: number): string {
@@ -134,15 +136,16 @@ port.on('message', (message: ToWorker) => {
   switch (message.type) {
     case 'prepare':
       prepare(message).catch((error: Error) => {
-        post({ type: 'refused', revision: message.revision, message: error.message })
+        post({ type: 'refused', snapshot: message.snapshot, message: error.message })
       })
       break
     case 'commit':
       // Switches now, even when no request comes to notice.
       plane.current()
+      post({ type: 'committed', snapshot: message.snapshot })
       break
     case 'abort':
-      abort(message.revision)
+      abort(message.snapshot)
       break
     case 'stop':
       stop(message.deadlineMs)

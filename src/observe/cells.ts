@@ -78,7 +78,12 @@ export const VERSION_CELL = {
   bytesOut: 2 * HISTOGRAM_CELLS + 4,
   selections: 2 * HISTOGRAM_CELLS + 5,
   errors: 2 * HISTOGRAM_CELLS + 5 + REASONS.length,
+  /** Requests and tunnels that a drain ended at its deadline. */
+  forced: 2 * HISTOGRAM_CELLS + 5 + REASONS.length + UPSTREAM_ERRORS.length,
 }
+
+/** A row of one endpoint of a version: attempts under way, attempts begun, and those that failed. */
+export const ENDPOINT_CELL = { inFlight: 0, requests: 1, failures: 2 }
 
 /** A row of one listener. */
 export const LISTENER_CELL = { connections: 0, bad: 1 }

@@ -1,6 +1,6 @@
 // All workers' counters as one: what the control plane reads is the sum over the regions that the workers
 // write. A worker's region outlives the worker, so its counts stay when it crashed and was replaced.
-import { CODE_SLOTS, LISTENER_CELL, ROUTE_CELL, ROW, VERSION_CELL } from './cells.ts'
+import { CODE_SLOTS, ENDPOINT_CELL, LISTENER_CELL, ROUTE_CELL, ROW, VERSION_CELL } from './cells.ts'
 
 /** Bytes of shared memory for `rows` rows. */
 export function bytesOf(rows: number): number {
@@ -67,17 +67,25 @@ export class Counters {
     return this.read(row, VERSION_CELL.inFlight) !== 0 || this.read(row, VERSION_CELL.tunnels) !== 0
   }
 
+  endpointInUse(row: number): boolean {
+    return this.read(row, ENDPOINT_CELL.inFlight) !== 0
+  }
+
   listenerInUse(row: number): boolean {
     return this.read(row, LISTENER_CELL.connections) !== 0
   }
 
   /** Sets one worker's gauges to 0. Only for a dead worker: a live one is the only writer of its region. */
-  clearGauges(worker: number, rows: { versions: Iterable<number>; listeners: Iterable<number> }): void {
+  clearGauges(
+    worker: number,
+    rows: { versions: Iterable<number>; endpoints: Iterable<number>; listeners: Iterable<number> },
+  ): void {
     const region = this.regions[worker]!
     for (const row of rows.versions) {
       region[row * ROW + VERSION_CELL.inFlight] = 0
       region[row * ROW + VERSION_CELL.tunnels] = 0
     }
+    for (const row of rows.endpoints) region[row * ROW + ENDPOINT_CELL.inFlight] = 0
     for (const row of rows.listeners) region[row * ROW + LISTENER_CELL.connections] = 0
   }
 }

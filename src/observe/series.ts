@@ -4,6 +4,7 @@
 export type Series =
   | { kind: 'route'; route: string; service: string; version: string }
   | { kind: 'version'; service: string; version: string }
+  | { kind: 'endpoint'; service: string; version: string; endpoint: string }
   | { kind: 'listener'; listener: string }
 
 /** A series and where it is counted. */
