@@ -6,7 +6,7 @@ import { configOf } from './config-text.ts'
 /** A table of which the test says what is in use. */
 function startTable() {
   const use = { oldest: Infinity, rows: new Set<number>() }
-  const table = new RowTable({ oldestRevision: () => use.oldest, inUse: entry => use.rows.has(entry.row) })
+  const table = new RowTable({ oldestSnapshot: () => use.oldest, inUse: entry => use.rows.has(entry.row) })
   let revision = 0
   const apply = (config: Config) => {
     const plan = table.plan(config)

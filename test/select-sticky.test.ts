@@ -99,17 +99,17 @@ describe('a pinned user', () => {
     expect(chosen).toMatchObject({ version: 0, reason: 'weight', setCookie: expect.stringContaining(pin('green')) })
   })
 
-  test('moves when the version no longer takes pinned users, and stays where it is when it does again', () => {
-    const selector = sticky({ blue: 0, green: 1 })
-    selector.setTakesPinned(0, false)
+  test('moves when the version is leaving, unless pinned users are kept', () => {
+    const leaving = (keepsPinned: boolean) => ({ leaving: [{ version: 'blue', keepsPinned }] })
+    const selector = sticky({ blue: 0, green: 1 }, {}, leaving(false))
     expect(select(selector, pinned(pin('blue')))).toMatchObject({
       version: 1,
       reason: 'weight',
       setCookie: expect.stringContaining(pin('green')),
     })
     expect(select(selector, pinned(pin('green')))).toMatchObject({ version: 1, reason: 'sticky' })
-    selector.setTakesPinned(0, true)
-    expect(select(selector, pinned(pin('blue')))).toMatchObject({ version: 0, reason: 'sticky' })
+    const keeping = sticky({ blue: 0, green: 1 }, {}, leaving(true))
+    expect(select(keeping, pinned(pin('blue')))).toMatchObject({ version: 0, reason: 'sticky' })
   })
 })
 

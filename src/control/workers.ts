@@ -247,7 +247,12 @@ export class Workers {
       // What the dead worker had in flight no longer counts against the limit of the version.
       const { cells, at } = this.live.row(row)
       const limited = Atomics.load(cells, at + LIVE.requests) > 0
-      if (limited) Atomics.sub(cells, at + LIVE.requests, this.counters.regions[thread.number]![row * ROW + VERSION_CELL.inFlight]!)
+      if (limited)
+        Atomics.sub(
+          cells,
+          at + LIVE.requests,
+          this.counters.regions[thread.number]![row * ROW + VERSION_CELL.inFlight]!,
+        )
     }
     this.counters.clearGauges(thread.number, {
       versions: rowsOf('version'),

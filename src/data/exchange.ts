@@ -7,6 +7,7 @@ import type { RequestHead } from '../http1/request-head.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
 import {
   DURATION_BOUNDS,
+  ENDPOINT_CELL,
   OVERHEAD_BOUNDS,
   observe,
   REASONS,
@@ -17,6 +18,7 @@ import {
   type UpstreamError,
   VERSION_CELL,
 } from '../observe/cells.ts'
+import { LIVE } from '../snapshot/live.ts'
 import type { Route, Snapshot, Version } from '../snapshot/types.ts'
 import type { ResponseSink, UpstreamConnection } from '../upstream/connection.ts'
 import type { Timed } from '../upstream/deadlines.ts'
@@ -28,6 +30,8 @@ import { composeRequest } from './request-out.ts'
 import { clientFraming, composeInformational, composeResponse, composeUpgrade } from './response-out.ts'
 import { Tunnel } from './tunnel.ts'
 
+/** What kept a request from being answered may be over in a moment. */
+const RETRY_LATER = 'Retry-After: 1\r\n'
 const NEVER = Number.POSITIVE_INFINITY
 const REQUEST_ID = /^[\x21-\x7e]{1,200}$/
 /** Body bytes that are kept for a retry: no more than came with the head. */
@@ -81,6 +85,8 @@ export class Exchange implements ResponseSink, Timed {
   #bytesOut = 0
   #error: UpstreamError | null = null
   #finished = false
+  /** It counts against the limit of its version. */
+  #claimed = false
   #logged: Logged | null = null
 
   constructor(client: ClientConnection, snapshot: Snapshot, head: RequestHead, now: number) {
@@ -126,6 +132,15 @@ export class Exchange implements ResponseSink, Timed {
     this.#cookie = selection.setCookie
     plane.cells[version.cells + VERSION_CELL.selections + selection.reason]! += 1
     plane.cells[version.cells + VERSION_CELL.inFlight]! += 1
+    if (!version.up) {
+      this.#upstreamFailed('destination_unavailable')
+      return
+    }
+    if (version.limit > 0 && !this.#claim(version)) {
+      this.#countError('connection_limit_reached')
+      this.#fail(503, 'connection_limit_reached', 'The version answers as many requests as it may.')
+      return
+    }
 
     // h2c changes how the whole connection is framed, so it ends here (RFC 9113 3.1 dropped it).
     const upgrade = head.upgrade !== '' && head.upgrade.toLowerCase() !== 'h2c' ? head.upgrade : ''
@@ -259,6 +274,7 @@ export class Exchange implements ResponseSink, Timed {
     this.#headAt = plane.now()
     this.#kept = null
     this.#status = head.status
+    if (head.status >= 500) this.#endpointFailed()
     observe(
       plane.cells,
       this.#version!.cells + VERSION_CELL.firstByte,
@@ -301,6 +317,7 @@ export class Exchange implements ResponseSink, Timed {
 
   onResponseEnd(trailers: string): void {
     this.#connection = null
+    if (this.#status < 500) this.#endpoint!.succeeded()
     this.client.writer.end(trailers)
     this.#finish()
   }
@@ -309,6 +326,7 @@ export class Exchange implements ResponseSink, Timed {
     const { client } = this
     const version = this.#version!
     this.#headAt = client.plane.now()
+    this.#endpoint!.succeeded()
     this.#status = 101
     this.answered = true
     client.writer.begin(composeUpgrade(head, version, this.#cookie), BODY_NONE)
@@ -339,6 +357,7 @@ export class Exchange implements ResponseSink, Timed {
     }
     const whole = this.#framing === BODY_NONE || (this.#requestDone && this.#kept !== null)
     if (reusedUnanswered && this.#idempotent && whole && this.#mayRetry()) {
+      // Closing a kept connection is no failure of the endpoint.
       this.#countError(error)
       this.#dispatch(this.client.plane.now(), false)
       return
@@ -351,9 +370,12 @@ export class Exchange implements ResponseSink, Timed {
   /** Picks an endpoint and asks it for a connection; `mayReuse` allows a kept one. */
   #dispatch(now: number, mayReuse: boolean): void {
     const endpoint = this.#version!.balancer.pick(this.#endpoint)
-    if (this.#endpoint !== null) this.#endpoint.inFlight--
+    this.#leaveEndpoint()
     this.#endpoint = endpoint
     endpoint.inFlight++
+    const { cells } = this.client.plane
+    cells[endpoint.cells + ENDPOINT_CELL.inFlight]! += 1
+    cells[endpoint.cells + ENDPOINT_CELL.requests]! += 1
     const connection = mayReuse ? endpoint.pool.take(this.#idempotent && this.#requestDone, now) : null
     if (connection !== null) {
       this.#send(connection, now)
@@ -378,6 +400,29 @@ export class Exchange implements ResponseSink, Timed {
     if (this.#requestDone && this.#framing !== BODY_NONE) connection.end(this.#trailers)
   }
 
+  #leaveEndpoint(): void {
+    const endpoint = this.#endpoint
+    if (endpoint === null) return
+    endpoint.inFlight--
+    this.client.plane.cells[endpoint.cells + ENDPOINT_CELL.inFlight]! -= 1
+  }
+
+  /** The endpoint failed to answer, or answered that it cannot. */
+  #endpointFailed(): void {
+    const endpoint = this.#endpoint!
+    const { plane } = this.client
+    plane.cells[endpoint.cells + ENDPOINT_CELL.failures]! += 1
+    const limit = this.#route!.service.failures
+    if (limit > 0 && endpoint.failed(limit)) plane.reportFailing(endpoint)
+  }
+
+  /** Takes one of the requests that the version may have in flight; false when there is none left. */
+  #claim({ limit, live }: Version): boolean {
+    this.#claimed = Atomics.add(live.cells, live.at + LIVE.requests, 1) < limit
+    if (!this.#claimed) Atomics.sub(live.cells, live.at + LIVE.requests, 1)
+    return this.#claimed
+  }
+
   #setDeadline(at: number): void {
     this.deadline = at
     if (this.slot === -1) this.client.plane.deadlines.add(this)
@@ -399,7 +444,7 @@ export class Exchange implements ResponseSink, Timed {
     this.deadline = this.#totalAt
     const canTryElsewhere = error !== 'connection_limit_reached' || this.#version!.endpoints.length > 1
     if (canTryElsewhere && this.#mayRetry()) {
-      this.#countError(error)
+      this.#attemptFailed(error)
       this.#dispatch(this.client.plane.now(), false)
       return
     }
@@ -408,7 +453,7 @@ export class Exchange implements ResponseSink, Timed {
 
   #upstreamFailed(error: UpstreamError): void {
     if (this.#finished) return
-    this.#countError(error)
+    this.#attemptFailed(error)
     this.#error = error
     if (!this.answered || this.client.writer.retract()) {
       this.#fail(statusOfError(error), error, ERROR_DETAIL[error])
@@ -419,6 +464,12 @@ export class Exchange implements ResponseSink, Timed {
     this.#finish()
   }
 
+  #attemptFailed(error: UpstreamError): void {
+    this.#countError(error)
+    // A full pool is ours, and with no usable endpoint none was tried.
+    if (error !== 'connection_limit_reached' && error !== 'destination_unavailable') this.#endpointFailed()
+  }
+
   #countError(error: UpstreamError): void {
     const { plane } = this.client
     plane.cells[this.#version!.cells + VERSION_CELL.errors + UPSTREAM_ERRORS.indexOf(error)]! += 1
@@ -427,7 +478,8 @@ export class Exchange implements ResponseSink, Timed {
   #fail(status: number, error: string, detail: string): void {
     const { client } = this
     client.keepAlive &&= client.canSkipBody
-    const lines = client.closing() + (this.#version?.versionLine ?? '') + client.plane.dateLine
+    const retry = status === 503 ? RETRY_LATER : ''
+    const lines = client.closing() + retry + (this.#version?.versionLine ?? '') + client.plane.dateLine
     this.#answer(status, problem(status, error, detail, lines, this.method === 'HEAD'))
   }
 
@@ -480,7 +532,8 @@ export class Exchange implements ResponseSink, Timed {
         const ours = this.#sentAt - this.startedAt + back - this.#headAt
         observe(cells, at + VERSION_CELL.overhead, OVERHEAD_BOUNDS, ours / 1000)
       }
-      this.#endpoint!.inFlight--
+      this.#leaveEndpoint()
+      if (this.#claimed) Atomics.sub(version.live.cells, version.live.at + LIVE.requests, 1)
     }
     if (this.#logged !== null) this.#log(this.#logged, now)
   }

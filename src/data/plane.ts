@@ -11,6 +11,7 @@ import { readShares } from '../snapshot/shares.ts'
 import type { Snapshot } from '../snapshot/types.ts'
 import type { UpstreamContext } from '../upstream/connection.ts'
 import { Deadlines } from '../upstream/deadlines.ts'
+import type { Endpoint } from '../upstream/endpoint.ts'
 import { allocateReadMemory, type ReadMemory } from '../upstream/read-memory.ts'
 import { AccessLogger } from './access-log.ts'
 
@@ -124,6 +125,11 @@ export class Plane implements UpstreamContext {
   /** Counts a status in the route row that begins at cell `at`. */
   countCode(at: number, code: number): void {
     if (!countCode(this.cells, at, code)) this.#post({ type: 'code', row: at / ROW, code })
+  }
+
+  /** An endpoint failed as often in a row as its service allows. */
+  reportFailing(endpoint: Endpoint): void {
+    this.#post({ type: 'failing', row: endpoint.cells / ROW })
   }
 
   /** An exchange or a tunnel no longer uses this snapshot. */

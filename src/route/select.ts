@@ -14,6 +14,7 @@ const RULE = REASONS.indexOf('rule')
 const STICKY = REASONS.indexOf('sticky')
 const HASH = REASONS.indexOf('hash')
 const WEIGHT = REASONS.indexOf('weight')
+const FAILOVER = REASONS.indexOf('failover')
 
 /** A rule with its match compiled; it leads to one version, or divides its users by weights. */
 export type RuleInput = {
@@ -38,7 +39,14 @@ export type SelectorInput = {
     readonly salt: string
   }
   readonly sticky: StickyInput
+  /** Versions that drain or are drained: no rule leads to them, and pinned users come only where they are kept. */
+  readonly leaving?: readonly { readonly version: string; readonly keepsPinned: boolean }[]
+  /** What becomes of a request whose version has no usable endpoint. Default: divided by weights. */
+  readonly failover?: FailoverInput
 }
+
+/** Nothing, divide among the usable versions by weight, or one version for all. */
+export type FailoverInput = { readonly mode: 'none' | 'weights' } | { readonly to: string }
 
 /** The outcome of one choice; one object serves all requests of a worker. */
 export class Selection {
@@ -73,14 +81,29 @@ export class Selector {
   readonly #sticky: StickyCookie | null
   readonly #key: UserKey | null
   readonly #split: Split
+  readonly #failover: FailoverInput
+  /** By version: false while it drains or is drained. */
+  readonly #stays: readonly boolean[]
+  /** By version: does it have a usable endpoint? Null while all do. */
+  #usable: readonly boolean[] | null = null
+  /** Where users go whose version has no usable endpoint: one version, -1 for a split, which may be null for none. */
+  #failoverTo = -1
+  #failoverSplit: Split | null = null
 
   /** Throws an Error when a rule names an unknown version or all weights of a split are 0. */
   constructor(input: SelectorInput) {
     const { versions, split } = input
     this.#versions = versions
     this.#override = input.override === null ? null : new Override(input.override, versions)
-    this.#rules = input.rules.length === 0 ? null : input.rules.map(rule => new Rule(rule, versions, split.salt))
+    const leaving = input.leaving ?? []
+    this.#stays = versions.map(name => !leaving.some(({ version }) => version === name))
+    const rules = input.rules.map(rule => new Rule(rule, versions, split.salt)).filter(rule => rule.keep(this.#stays))
+    this.#rules = rules.length === 0 ? null : rules
     this.#sticky = input.sticky.mode === 'cookie' ? new StickyCookie(input.sticky, input.service, versions) : null
+    for (const { version, keepsPinned } of leaving) {
+      if (!keepsPinned) this.#sticky?.dropPinned(versions.indexOf(version))
+    }
+    this.#failover = input.failover ?? { mode: 'weights' }
     this.#key = split.by.length === 0 ? null : new UserKey(split.by)
     this.#split = new Split(versions, split.weights, split.salt)
     const hasChoice =
@@ -94,7 +117,7 @@ export class Selector {
 
   /** Chooses the version for a request; to be called once per request, since it takes a turn of the round robin. */
   select(view: RequestView, out: Selection): void {
-    if (this.#settled !== -1) {
+    if (this.#settled !== -1 && this.#usable === null) {
       out.version = this.#settled
       out.reason = WEIGHT
       out.key = null
@@ -103,8 +126,9 @@ export class Selector {
       return
     }
     const split = this.#decide(view, out)
+    if (split !== null) out.version = split.choose(out.key)
+    if (this.#usable !== null && !this.#usable[out.version] && this.#failOver(view, out, false)) return
     if (split === null) return
-    out.version = split.choose(out.key)
     // Pinning a rule's user would keep the version after the rule stopped matching.
     if (this.#sticky !== null && out.reason !== RULE) out.setCookie = this.#sticky.cookieFor(out.version, view.secure)
   }
@@ -114,6 +138,7 @@ export class Selector {
     const out = new Selection()
     const split = this.#decide(view, out)
     if (split !== null) out.version = split.peek(out.key)
+    if (this.#usable !== null && !this.#usable[out.version]) this.#failOver(view, out, true)
     const key = out.key ?? this.#keyOf(view)
     const scores = key === null ? null : (split ?? this.#split).scores(key)
     return {
@@ -139,9 +164,40 @@ export class Selector {
     }
   }
 
-  /** Says whether users pinned to a version still get it (the default) or are assigned anew at their next request. */
-  setTakesPinned(version: number, takes: boolean): void {
-    this.#sticky?.setTakesPinned(version, takes)
+  /** Says which versions have a usable endpoint; null = all. */
+  setUsable(usable: readonly boolean[] | null): void {
+    this.#usable = usable
+    this.#failoverTo = -1
+    this.#failoverSplit = null
+    if (usable === null) return
+    const takes = usable.map((up, i) => up && this.#stays[i]!)
+    if ('to' in this.#failover) {
+      const to = this.#versions.indexOf(this.#failover.to)
+      if (takes[to] === true) this.#failoverTo = to
+    } else if (this.#failover.mode === 'weights') {
+      this.#failoverSplit = this.#split.among(takes)
+      for (const rule of this.#rules ?? []) rule.setUsable(takes)
+    }
+  }
+
+  /**
+   * The version that was chosen has no usable endpoint: takes another one where there is one, and then answers
+   * true. Who asked for a version by name gets no other. The assignment is not rewritten: no cookie is set.
+   */
+  #failOver(view: RequestView, out: Selection, isPeek: boolean): boolean {
+    if (out.reason === OVERRIDE) return false
+    if (this.#failoverTo !== -1) {
+      out.version = this.#failoverTo
+    } else {
+      const rule = out.rule === null ? undefined : this.#rules?.find(candidate => candidate.name === out.rule)
+      const split = rule?.failoverSplit ?? this.#failoverSplit
+      if (split === null) return false
+      out.key ??= this.#keyOf(view)
+      out.version = isPeek ? split.peek(out.key) : split.choose(out.key)
+    }
+    out.reason = FAILOVER
+    out.setCookie = null
+    return true
   }
 
   /** Fills `out` but for what a split has to choose; answers that split, null when the version is already known. */
@@ -192,7 +248,9 @@ class Rule {
   readonly match: Condition | null
   /** Index of the version it leads to, -1 when it divides its users. */
   readonly version: number
-  readonly split: Split | null
+  split: Split | null
+  /** Its users among the versions that have a usable endpoint; null for none of them. */
+  failoverSplit: Split | null = null
 
   constructor(input: RuleInput, versions: readonly string[], salt: string) {
     this.name = input.name
@@ -202,5 +260,17 @@ class Rule {
       throw new Error(`rule "${input.name}": no version "${input.version}"`)
     // The service's salt: a user keeps its place on the scale when a rule starts or stops matching.
     this.split = input.weights == null ? null : new Split(versions, input.weights, salt)
+  }
+
+  /** Keeps to the versions for which `stays` is true; false when it leads to none of them. */
+  keep(stays: readonly boolean[]): boolean {
+    if (this.split === null) return stays[this.version]!
+    if (stays.every(stay => stay)) return true
+    this.split = this.split.among(stays)
+    return this.split !== null
+  }
+
+  setUsable(usable: readonly boolean[]): void {
+    this.failoverSplit = this.split === null ? null : this.split.among(usable)
   }
 }

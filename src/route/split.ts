@@ -4,12 +4,18 @@ import { Rendezvous } from './rendezvous.ts'
 import { SmoothRoundRobin } from './round-robin.ts'
 
 export class Split {
+  readonly #names: readonly string[]
+  readonly #weights: readonly number[]
+  readonly #salt: string
   readonly #rendezvous: Rendezvous
   #turns: SmoothRoundRobin
 
   /** Version names in file order; a version that `weights` does not name has weight 0. */
   constructor(names: readonly string[], weights: Readonly<Record<string, number>>, salt: string) {
     const ordered = names.map(name => (Object.hasOwn(weights, name) ? weights[name]! : 0))
+    this.#names = names
+    this.#weights = ordered
+    this.#salt = salt
     this.#rendezvous = new Rendezvous(names, ordered, salt)
     this.#turns = new SmoothRoundRobin(ordered)
   }
@@ -32,6 +38,12 @@ export class Split {
   /** The score of every version for this key, in file order. */
   scores(key: string): number[] {
     return this.#rendezvous.scores(key)
+  }
+
+  /** The same users over those versions for which `keep` is true; null when none of them has a weight. */
+  among(keep: readonly boolean[]): Split | null {
+    const kept = this.#names.map((name, i) => [name, keep[i] === true ? this.#weights[i]! : 0] as const)
+    return kept.some(([, weight]) => weight > 0) ? new Split(this.#names, Object.fromEntries(kept), this.#salt) : null
   }
 
   /** Goes on with another split's turns if its weights are the same. Both must be over the same versions. */

@@ -51,9 +51,9 @@ export class StickyCookie {
     return isSecure ? this.#secure[version]! : this.#plain[version]!
   }
 
-  /** Says whether users pinned to a version still get it (the default) or are assigned anew at their next request. */
-  setTakesPinned(version: number, takes: boolean): void {
-    this.#takesPinned[version] = takes ? 1 : 0
+  /** Users pinned to this version are assigned anew at their next request. */
+  dropPinned(version: number): void {
+    this.#takesPinned[version] = 0
   }
 }
 

@@ -13,17 +13,24 @@ import { createBalancer } from '../upstream/balance.ts'
 import type { Endpoints } from '../upstream/endpoint.ts'
 import type { PoolSettings } from '../upstream/pool.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
-import type { Rows } from './protocol.ts'
+import type { LiveCells } from './live.ts'
+import type { Leaving, Rows } from './protocol.ts'
 import type { AccessLog, ListenerSettings, Route, Service, Snapshot, Version } from './types.ts'
 
+/** Shares of endpoints are read when a snapshot comes into force. */
+const NOT_READ = -1
+
 /**
- * Compiles a checked config. `rows` says where each series is counted; `before` is the snapshot in force,
+ * Compiles a checked config. `rows` says where each series is counted, in `live` too; `leaving` are the
+ * versions that drain or are drained; `before` is the snapshot in force,
  * whose round robins go on where nothing about them changed. Throws an Error that names what is wrong.
  */
 export function compile(
   config: Config,
-  revision: number,
+  number: number,
   rows: Rows,
+  leaving: readonly Leaving[],
+  live: LiveCells,
   endpoints: Endpoints,
   before: Snapshot | null,
 ): Snapshot {
@@ -50,7 +57,8 @@ export function compile(
   try {
     for (const [i, service] of config.services.entries()) {
       const previous = before?.services.find(candidate => candidate.name === service.name)
-      services.push(compileService(service, rows.versions[i]!, endpoints, previous))
+      const versionRows = { versions: rows.versions[i]!, endpoints: rows.endpoints[i]! }
+      services.push(compileService(service, versionRows, leaving, live, endpoints, previous))
     }
     const routes = config.routes.map((route, i) => {
       const service = services.find(candidate => candidate.name === route.service)
@@ -58,7 +66,7 @@ export function compile(
       return { ...route.match, path: route.match.path ?? null, target: compileRoute(route, service, rows.routes[i]!) }
     })
     const accessLog = compileAccessLog(config.log.access)
-    return { revision, listeners, router: new Router(routes), services, accessLog, users: 0 }
+    return { number, listeners, router: new Router(routes), services, accessLog, shares: NOT_READ, users: 0 }
   } catch (error) {
     releaseEndpoints(services, endpoints)
     throw error
@@ -76,7 +84,9 @@ export function releaseEndpoints(services: readonly Service[], endpoints: Endpoi
 
 function compileService(
   service: ServiceConfig,
-  rows: number[],
+  rows: { versions: number[]; endpoints: number[][] },
+  leaving: readonly Leaving[],
+  live: LiveCells,
   endpoints: Endpoints,
   previous: Service | undefined,
 ): Service {
@@ -90,20 +100,31 @@ function compileService(
   }
   const versionHeader = traffic.versionHeader === 'off' ? null : traffic.versionHeader
   // Before any endpoint is held, because it may throw.
-  const selector = new Selector(selectorInput(service))
+  const selector = compileSelector(service, leaving)
   const versions = service.versions.map((version, i): Version => {
-    const held = version.endpoints.map(({ url }) => endpoints.acquire(service.name, version.name, url, pool))
+    const held = version.endpoints.map(({ url }, e) => {
+      const row = rows.endpoints[i]![e]!
+      const endpoint = endpoints.acquire(service.name, version.name, url, pool, live.row(row))
+      endpoint.cells = row * ROW
+      return endpoint
+    })
     const weights = version.endpoints.map(({ weight }) => weight)
     const versionLine = versionHeader === null ? '' : `${versionHeader}: ${version.name}\r\n`
     const request = compileEdit(version.requestHeaders)
     const response = compileEdit(version.responseHeaders)
     const removed =
       versionHeader === null ? response.removed : [...(response.removed ?? []), versionHeader.toLowerCase()]
+    const whole = createBalancer(service.balance, held, weights)
     return {
       name: version.name,
-      cells: rows[i]! * ROW,
-      balancer: createBalancer(service.balance, held, weights),
+      cells: rows.versions[i]! * ROW,
+      balancer: whole,
+      whole,
       endpoints: held,
+      weights,
+      up: true,
+      limit: version.limits.requests,
+      live: live.row(rows.versions[i]!),
       requestSet: request.set,
       requestRemoved: request.removed,
       responseSet: response.set + versionLine,
@@ -114,21 +135,26 @@ function compileService(
   if (previous !== undefined) selector.inherit(previous.selector)
   return {
     name: service.name,
+    balance: service.balance,
     versions,
     selector,
     pool,
     totalMs: parseDuration(timeouts.total),
     tunnelMs: parseDuration(timeouts.tunnel),
+    failures: service.outlier.consecutiveFailures,
     attempts: service.retries.attempts,
     retries: new RetryBudget(service.retries.budget),
   }
 }
 
-function selectorInput(service: ServiceConfig): SelectorInput {
+/** How requests choose a version of the service, while those in `leaving` drain or are drained. */
+export function compileSelector(service: ServiceConfig, leaving: readonly Leaving[]): Selector {
   const { traffic } = service
   const { sticky } = traffic
-  return {
+  const input: SelectorInput = {
     service: service.name,
+    leaving: leaving.filter(version => version.service === service.name),
+    failover: traffic.failover,
     versions: service.versions.map(version => version.name),
     override: traffic.override.from.length === 0 ? null : traffic.override,
     rules: traffic.rules.map(rule => {
@@ -140,6 +166,7 @@ function selectorInput(service: ServiceConfig): SelectorInput {
     split: traffic.split,
     sticky: sticky.mode === 'none' ? sticky : { ...sticky, ttl: parseDuration(sticky.ttl) },
   }
+  return new Selector(input)
 }
 
 function compileRoute(route: RouteConfig, service: Service, rows: number[]): Route {

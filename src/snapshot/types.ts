@@ -3,18 +3,22 @@
 import type { AddressSet } from '../route/address-set.ts'
 import type { Router } from '../route/match.ts'
 import type { Selector } from '../route/select.ts'
-import type { Balancer } from '../upstream/balance.ts'
+import type { BalancePolicy, Balancer } from '../upstream/balance.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import type { PoolSettings } from '../upstream/pool.ts'
 import type { RetryBudget } from '../upstream/retry-budget.ts'
+import type { LiveRow } from './live.ts'
 
-/** One revision, ready to serve. Times are milliseconds, sizes bytes, `cells` offsets into the counters. */
+/** One revision with what drains have made of it, ready to serve. Times are milliseconds, sizes bytes, `cells` offsets into the counters. */
 export type Snapshot = {
-  revision: number
+  /** See snapshot/protocol.ts. */
+  number: number
   listeners: ListenerSettings[]
   router: Router<Route>
   services: Service[]
   accessLog: AccessLog
+  /** Shares of the endpoints were read when their number (SHARES_CELL) was this. */
+  shares: number
   /** Exchanges and tunnels that still use it; what it holds is let go when it is retired and this is 0. */
   users: number
 }
@@ -52,12 +56,15 @@ export type Route = {
 
 export type Service = {
   name: string
+  balance: BalancePolicy
   versions: Version[]
   selector: Selector
   pool: PoolSettings
   /** The whole exchange; 0 = no limit. */
   totalMs: number
   tunnelMs: number
+  /** Failures in a row after which an endpoint is reported; 0 = never. */
+  failures: number
   attempts: number
   retries: RetryBudget
 }
@@ -65,8 +72,19 @@ export type Service = {
 export type Version = {
   name: string
   cells: number
+  /** Chooses among the endpoints that are usable now. */
   balancer: Balancer
+  /** The balancer over all endpoints with their whole weights. */
+  whole: Balancer
   endpoints: Endpoint[]
+  /** Weights of the endpoints, in the same order. */
+  weights: number[]
+  /** False while no endpoint is usable. */
+  up: boolean
+  /** Requests in flight at most, over all workers; 0 = no limit. */
+  limit: number
+  /** Where those are counted. */
+  live: LiveRow
   /** Lines to add, each with CRLF, and lower-case names to remove (those set included); null for none. */
   requestSet: string
   requestRemoved: string[] | null

@@ -2,6 +2,9 @@
 import { SmoothRoundRobin } from '../route/round-robin.ts'
 import type { Endpoint } from './endpoint.ts'
 
+/** The config's names of the policies. */
+export type BalancePolicy = 'round-robin' | 'least-requests'
+
 /** Chooses among the endpoints of one version. */
 export interface Balancer {
   readonly endpoints: readonly Endpoint[]
@@ -9,9 +12,9 @@ export interface Balancer {
   pick(avoid: Endpoint | null): Endpoint
 }
 
-/** A balancer for these endpoints and their weights, by the config's name of the policy. */
+/** A balancer for these endpoints and their weights. */
 export function createBalancer(
-  policy: 'round-robin' | 'least-requests',
+  policy: BalancePolicy,
   endpoints: readonly Endpoint[],
   weights: readonly number[],
 ): Balancer {

@@ -1,5 +1,6 @@
 // One address of a version, as one worker sees it: its connections and how busy it is. Endpoints outlive
 // revisions: they are found again by identity, so an unrelated change never touches them.
+import { LIVE, type LiveRow } from '../snapshot/live.ts'
 import type { UpstreamContext } from './connection.ts'
 import type { Deadlines } from './deadlines.ts'
 import { Pool, type PoolSettings } from './pool.ts'
@@ -11,15 +12,32 @@ export class Endpoint {
   readonly pool: Pool
   /** Exchanges that use it now, in this worker. */
   inFlight = 0
+  /** Offset of its counters. */
+  cells = 0
+  /** What all workers know of it (snapshot/live.ts). */
+  live: LiveRow
   /** Snapshots that name it. */
   #holders = 0
 
-  constructor(url: string, settings: PoolSettings, deadlines: Deadlines, context: UpstreamContext) {
+  constructor(url: string, settings: PoolSettings, live: LiveRow, deadlines: Deadlines, context: UpstreamContext) {
+    this.live = live
     const parsed = new URL(url)
     this.url = url
     this.hostLine = `Host: ${parsed.host}\r\n`
     const host = parsed.hostname.startsWith('[') ? parsed.hostname.slice(1, -1) : parsed.hostname
     this.pool = new Pool({ host, port: parsed.port === '' ? 80 : Number(parsed.port) }, settings, deadlines, context)
+  }
+
+  /** It answered. */
+  succeeded(): void {
+    const { cells, at } = this.live
+    if (cells[at + LIVE.failures] !== 0) Atomics.store(cells, at + LIVE.failures, 0)
+  }
+
+  /** It failed; true when it has now done so `limit` times in a row, or a multiple of that, over all workers. */
+  failed(limit: number): boolean {
+    const { cells, at } = this.live
+    return (Atomics.add(cells, at + LIVE.failures, 1) + 1) % limit === 0
   }
 
   hold(): void {
@@ -47,11 +65,13 @@ export class Endpoints {
   }
 
   /** The endpoint with this identity, held once more. */
-  acquire(service: string, version: string, url: string, settings: PoolSettings): Endpoint {
+  acquire(service: string, version: string, url: string, settings: PoolSettings, live: LiveRow): Endpoint {
     const key = endpointKey(service, version, url)
     let endpoint = this.#byKey.get(key)
-    if (endpoint === undefined) {
-      endpoint = new Endpoint(url, settings, this.#deadlines, this.#context)
+    if (endpoint !== undefined) {
+      endpoint.live = live
+    } else {
+      endpoint = new Endpoint(url, settings, live, this.#deadlines, this.#context)
       this.#byKey.set(key, endpoint)
     }
     endpoint.hold()

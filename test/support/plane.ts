@@ -16,7 +16,7 @@ import {
 } from '../../src/observe/cells.ts'
 import { bytesOf, Counters } from '../../src/observe/counters.ts'
 import { compile } from '../../src/snapshot/compile.ts'
-import type { Rows } from '../../src/snapshot/protocol.ts'
+import { type Rows, SHARED_CELLS } from '../../src/snapshot/protocol.ts'
 import type { Snapshot } from '../../src/snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../../src/upstream/deadlines.ts'
 import { type Endpoint, Endpoints } from '../../src/upstream/endpoint.ts'
@@ -68,6 +68,7 @@ function rowsOf({ routes, services, listeners }: Config): Rows {
   return {
     routes: routes.map(route => services.find(({ name }) => name === route.service)!.versions.map(next)),
     versions: services.map(({ versions }) => versions.map(next)),
+    endpoints: services.map(({ versions }) => versions.map(({ endpoints }) => endpoints.map(next))),
     listeners: listeners.map(next),
     fresh,
   }
@@ -92,9 +93,9 @@ class TestPlane {
     this.#rows = rowsOf(loaded.config)
     const cells = new Float64Array(new SharedArrayBuffer(bytesOf(this.#rows.fresh.length + 1)))
     this.#counters.regions.push(cells)
-    const revision = new Int32Array(new SharedArrayBuffer(4)).fill(1)
+    const shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT)).fill(1)
     this.plane = new Plane(
-      revision,
+      shared,
       cells,
       message => {
         if (message.type === 'code') this.#counters.addCode(message.row, message.code)
@@ -104,7 +105,9 @@ class TestPlane {
       () => {},
     )
     this.#endpoints = new Endpoints(this.plane.deadlines, this.plane)
-    this.snapshot = compile(loaded.config, 1, this.#rows, this.#endpoints, null)
+    this.plane.live.grow(this.#rows.fresh.length + 1)
+    for (const row of this.#rows.fresh) this.plane.live.reset(row)
+    this.snapshot = compile(loaded.config, 1, this.#rows, [], this.plane.live, this.#endpoints, null)
     this.plane.prepare(this.snapshot)
     this.listener = new Listener(this.plane, this.snapshot.listeners[0]!)
     this.#sweep = setInterval(() => {
