@@ -141,7 +141,7 @@ function compileService(
     pool,
     totalMs: parseDuration(timeouts.total),
     tunnelMs: parseDuration(timeouts.tunnel),
-    failures: service.outlier.consecutiveFailures,
+    failures: service.outlier === 'off' ? 0 : service.outlier.consecutiveFailures,
     attempts: service.retries.attempts,
     retries: new RetryBudget(service.retries.budget),
   }

@@ -8,15 +8,18 @@ import { Plane } from '../../src/data/plane.ts'
 import {
   BAD_REQUESTS,
   DURATION_BOUNDS,
+  ENDPOINT_CELL,
   LISTENER_CELL,
   REASONS,
+  ROW,
   UNROUTED_ROW,
   UPSTREAM_ERRORS,
   VERSION_CELL,
 } from '../../src/observe/cells.ts'
 import { bytesOf, Counters } from '../../src/observe/counters.ts'
 import { compile } from '../../src/snapshot/compile.ts'
-import { type Rows, SHARED_CELLS } from '../../src/snapshot/protocol.ts'
+import { LIVE } from '../../src/snapshot/live.ts'
+import { type Rows, SHARED_CELLS, SHARES_CELL } from '../../src/snapshot/protocol.ts'
 import type { Snapshot } from '../../src/snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../../src/upstream/deadlines.ts'
 import { type Endpoint, Endpoints } from '../../src/upstream/endpoint.ts'
@@ -81,6 +84,9 @@ class TestPlane {
   port = 0
   /** Warnings of the plane. */
   readonly warnings: string[] = []
+  /** URLs of endpoints that were reported as failing, once a report. */
+  readonly failing: string[] = []
+  readonly #shared: Int32Array
   readonly #rows: Rows
   readonly #counters = new Counters()
   readonly #endpoints: Endpoints
@@ -93,12 +99,15 @@ class TestPlane {
     this.#rows = rowsOf(loaded.config)
     const cells = new Float64Array(new SharedArrayBuffer(bytesOf(this.#rows.fresh.length + 1)))
     this.#counters.regions.push(cells)
-    const shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT)).fill(1)
+    this.#shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT)).fill(1)
     this.plane = new Plane(
-      shared,
+      this.#shared,
       cells,
       message => {
         if (message.type === 'code') this.#counters.addCode(message.row, message.code)
+        if (message.type === 'failing') {
+          this.failing.push(this.#all().find(({ endpoint }) => endpoint.cells === message.row * ROW)!.endpoint.url)
+        }
         if (message.type === 'log') this.warnings.push(message.message)
       },
       () => {},
@@ -118,6 +127,28 @@ class TestPlane {
 
   async open(): Promise<void> {
     this.port = await this.listener.open(0)
+  }
+
+  /** Gives an endpoint a share of its weight, in thousandths; 0 makes it unusable. */
+  setShare(url: string, share: number): void {
+    for (const { endpoint } of this.#all()) {
+      if (endpoint.url === url) Atomics.store(endpoint.live.cells, endpoint.live.at + LIVE.share, share)
+    }
+    Atomics.add(this.#shared, SHARES_CELL, 1)
+  }
+
+  /** Requests in flight that count against the limit of a version. */
+  claimed(version: string): number {
+    const { live } = this.snapshot.services[0]!.versions.find(({ name }) => name === version)!
+    return Atomics.load(live.cells, live.at + LIVE.requests)
+  }
+
+  /** Counters of one endpoint: attempts under way, begun, failed. */
+  endpoint(url: string): { inFlight: number; requests: number; failures: number } {
+    const { cells } = this.#all().find(({ endpoint }) => endpoint.url === url)!.endpoint
+    const read = (cell: number) => this.#counters.read(cells / ROW, cell)
+    const { inFlight, requests, failures } = ENDPOINT_CELL
+    return { inFlight: read(inFlight), requests: read(requests), failures: read(failures) }
   }
 
   /** A new client connection; it is destroyed with the plane. */
@@ -220,6 +251,11 @@ class TestPlane {
       tunnels: this.tunnels(),
       'snapshot users': this.snapshot.users,
       'busy endpoints': busy.length,
+      'in flight at endpoints': this.#all().reduce(
+        (sum, { endpoint }) => sum + this.endpoint(endpoint.url).inFlight,
+        0,
+      ),
+      'requests claimed': this.snapshot.services[0]!.versions.reduce((sum, { name }) => sum + this.claimed(name), 0),
     }
     const open = Object.entries(counts).filter(([, count]) => count !== 0)
     return open.map(([name, count]) => `${name} ${count}`).join(', ')
