@@ -2,23 +2,28 @@
 // that takes what it needs and answers the code (CONTRACT §1: 0 done, 1 invalid or failed start, 2 forced quit,
 // 3 failed quit).
 import { parseArgs } from 'node:util'
-import { USAGE, usageOf } from './cli/usage.ts'
-import { didYouMean } from './config/suggest.ts'
+import { AdminClient, AdminError } from './cli/admin-client.ts'
+import { readDuration, readPairs, readWeights } from './cli/arguments.ts'
+import { Screen } from './cli/screen.ts'
+import { USAGE, UsageError, usageLineOf, usageOf } from './cli/usage.ts'
+import { didYouMean, suggest } from './config/suggest.ts'
 import type { LogLevel } from './observe/log.ts'
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
-/** A command line that says nothing turnout knows. */
-class UsageError extends Error {}
-
-type Arguments = { values: Record<string, string | boolean | undefined>; positionals: string[] }
+type Values = Record<string, string | boolean | string[] | undefined>
+type Arguments = { values: Values; positionals: string[] }
 
 type Command = {
-  options: Record<string, { type: 'string' | 'boolean' }>
-  /** Names of the arguments that are not flags. */
+  options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }>
+  /** Names of the arguments that are not flags; `[NAME]` may be missing, `NAME…` is one or more. */
   positionals: string[]
   run: (args: Arguments) => number | Promise<number>
 }
+
+const ADMIN = { admin: { type: 'string' }, json: { type: 'boolean' } } as const
+const REASON = { reason: { type: 'string' } } as const
+const DRAIN = { deadline: { type: 'string' }, 'no-wait': { type: 'boolean' } } as const
 
 const out = (line: string) => process.stdout.write(`${line}\n`)
 const { env } = process
@@ -71,6 +76,80 @@ const COMMANDS: Record<string, Command> = {
       return demo({ env, out, quit: process.exit })
     },
   },
+  status: {
+    options: ADMIN,
+    positionals: ['[SERVICE]'],
+    run: async ({ values, positionals }) => {
+      const { status } = await import('./cli/status.ts')
+      return status(operator(values), positionals[0])
+    },
+  },
+  split: {
+    options: { ...ADMIN, ...REASON },
+    positionals: ['SERVICE', 'VERSION=WEIGHT…'],
+    run: async ({ values, positionals: [service, ...texts] }) => {
+      const weights = readWeights(texts)
+      const { split } = await import('./cli/traffic.ts')
+      return split(operator(values), service!, weights)
+    },
+  },
+  cutover: {
+    options: { ...ADMIN, ...REASON, ...DRAIN, force: { type: 'boolean' } },
+    positionals: ['SERVICE', 'VERSION'],
+    run: async ({ values, positionals: [service, version] }) => {
+      const options = { ...drainOptions(values), force: values.force === true }
+      const { cutover } = await import('./cli/traffic.ts')
+      return cutover(operator(values), service!, version!, options)
+    },
+  },
+  rollback: {
+    options: { ...ADMIN, ...REASON },
+    positionals: ['SERVICE'],
+    run: async ({ values, positionals: [service] }) => {
+      const { rollback } = await import('./cli/traffic.ts')
+      return rollback(operator(values), service!)
+    },
+  },
+  drain: {
+    options: { ...ADMIN, ...REASON, ...DRAIN, cancel: { type: 'boolean' } },
+    positionals: ['SERVICE', 'VERSION'],
+    run: async ({ values, positionals: [service, version] }) => {
+      const options = drainOptions(values)
+      const { cancelDrain, drain } = await import('./cli/traffic.ts')
+      if (values.cancel !== true) return drain(operator(values), service!, version!, options)
+      if (values.deadline !== undefined)
+        throw new UsageError('--cancel ends the drain, so --deadline means nothing with it')
+      return cancelDrain(operator(values), service!, version!)
+    },
+  },
+  explain: {
+    options: {
+      ...ADMIN,
+      header: { type: 'string', multiple: true },
+      cookie: { type: 'string', multiple: true },
+      query: { type: 'string', multiple: true },
+      ip: { type: 'string' },
+    },
+    positionals: ['SERVICE'],
+    run: async ({ values, positionals: [service] }) => {
+      const request = {
+        headers: readPairs('--header', values.header as string[] | undefined, ':', "'x-user-id: ann'"),
+        cookies: readPairs('--cookie', values.cookie as string[] | undefined, '=', 'uid=ann'),
+        query: readPairs('--query', values.query as string[] | undefined, '=', 'page=2'),
+        ip: values.ip as string | undefined,
+      }
+      const { explain } = await import('./cli/explain.ts')
+      return explain(operator(values), service!, request)
+    },
+  },
+  healthcheck: {
+    options: { admin: { type: 'string' } },
+    positionals: [],
+    run: async ({ values }) => {
+      const { healthcheck } = await import('./cli/healthcheck.ts')
+      return healthcheck(operator(values).client)
+    },
+  },
   version: {
     options: { json: { type: 'boolean' } },
     positionals: [],
@@ -93,38 +172,73 @@ const ALIASES: Record<string, string> = { '--help': 'help', '-h': 'help', '--ver
 
 async function main(argv: string[]): Promise<number> {
   const [first, ...rest] = argv
-  if (first === undefined) throw new UsageError('name a command')
+  if (first === undefined) return misused('name a command', USAGE)
   const name = ALIASES[first] ?? first
   if (!Object.hasOwn(COMMANDS, name)) {
-    throw new UsageError(`unknown command "${first}". ${didYouMean(first, Object.keys(COMMANDS), '')}`.trim())
+    return misused(`unknown command "${first}". ${didYouMean(first, Object.keys(COMMANDS), '')}`.trim(), USAGE)
   }
   const command = COMMANDS[name]!
   if (rest.includes('--help') || rest.includes('-h')) {
     out(usageOf(name))
     return 0
   }
-  return command.run(readArguments(name, command, rest))
+  let isJson = false
+  try {
+    const args = readArguments(command, rest)
+    isJson = args.values.json === true
+    return await command.run(args)
+  } catch (error) {
+    if (error instanceof UsageError) return misused(`${name}: ${error.message}`, usageLineOf(name))
+    if (!(error instanceof AdminError)) throw error
+    if (isJson && error.problem !== null) out(error.problem)
+    else process.stderr.write(`turnout: ${error.message}\n`)
+    return 1
+  }
+}
+
+/** Says what is wrong with the command line; answers the exit code. */
+function misused(message: string, usage: string): number {
+  process.stderr.write(`turnout: ${message}\n\n${usage}\n`)
+  return 1
 }
 
 /** Flags and arguments of a command; throws a UsageError for what it does not take. */
-function readArguments(name: string, command: Command, args: string[]): Arguments {
+function readArguments({ options, positionals: names }: Command, args: string[]): Arguments {
   let parsed: Arguments
   try {
-    parsed = parseArgs({ args, options: command.options, allowPositionals: true, strict: true }) as Arguments
+    parsed = parseArgs({ args, options, allowPositionals: true, strict: true }) as Arguments
   } catch (error) {
     // Node's first sentence says what is wrong; the rest is about its own syntax.
-    throw new UsageError(`${name}: ${(error as Error).message.split('. ')[0]}`)
+    const message = (error as Error).message.split('. ')[0]!
+    const unknown = /^Unknown option '--([^']+)'$/.exec(message)?.[1]
+    const hint = unknown === undefined ? null : suggest(unknown, Object.keys(options))
+    throw new UsageError(hint === null ? message : `${message}. Did you mean --${hint}?`)
   }
   const { positionals } = parsed
-  const [missing] = command.positionals.slice(positionals.length)
-  if (missing !== undefined) throw new UsageError(`${name}: ${missing} is missing`)
-  const extra = positionals[command.positionals.length]
-  if (extra !== undefined) throw new UsageError(`${name}: unexpected argument "${extra}"`)
+  const missing = names[positionals.length]
+  if (missing !== undefined && !missing.startsWith('[')) throw new UsageError(`${missing} is missing`)
+  const extra = names.at(-1)?.endsWith('…') ? undefined : positionals[names.length]
+  if (extra !== undefined) throw new UsageError(`unexpected argument "${extra}"`)
   return parsed
 }
 
+/** What the commands need that operate a running turnout. */
+function operator({ admin, json, reason }: Values) {
+  // `turnout cutover … | head -1`: nobody reads on, so nobody watches the drain either.
+  process.stdout.on('error', () => process.exit(2))
+  const client = new AdminClient({ url: admin as string | undefined, env })
+  return { client, screen: new Screen(process.stdout), json: json === true, reason: reason as string | undefined }
+}
+
+function drainOptions(values: Values) {
+  return {
+    deadline: readDuration('--deadline', values.deadline as string | undefined),
+    wait: values['no-wait'] !== true,
+  }
+}
+
 /** The level that beats the file's: the flag, else the environment, else none. */
-function logLevel(flag: string | boolean | undefined): LogLevel | null {
+function logLevel(flag: Values[string]): LogLevel | null {
   const level = (flag as string | undefined) ?? (env.TURNOUT_LOG_LEVEL || undefined)
   if (level === undefined) return null
   if (!LEVELS.includes(level as LogLevel)) {
@@ -134,10 +248,4 @@ function logLevel(flag: string | boolean | undefined): LogLevel | null {
   return level as LogLevel
 }
 
-try {
-  process.exit(await main(process.argv.slice(2)))
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error
-  process.stderr.write(`turnout: ${error.message}\n\n${USAGE}\n`)
-  process.exit(1)
-}
+process.exit(await main(process.argv.slice(2)))

@@ -23,7 +23,7 @@ it('fills the shortest config with the defaults of the contract', () => {
         timeouts: { header: '10s', idle: '75s', body: '30s' },
       },
     ],
-    admin: { address: '127.0.0.1:9901' },
+    admin: { address: '127.0.0.1:9901', tokens: [], hosts: [] },
     workers: 'auto',
     state: { dir: './state' },
     log: { level: 'info', access: 'off' },
@@ -37,6 +37,7 @@ it('fills the shortest config with the defaults of the contract', () => {
             endpoints: [{ url: 'http://127.0.0.1:9001', weight: 1 }],
             requestHeaders: { set: {}, remove: [] },
             responseHeaders: { set: {}, remove: [] },
+            limits: { requests: 0 },
           },
         ],
         traffic: {
@@ -44,12 +45,17 @@ it('fills the shortest config with the defaults of the contract', () => {
           rules: [],
           split: { weights: { blue: 1 }, by: [], salt: 'shop' },
           sticky: { mode: 'none' },
+          failover: { mode: 'weights' },
           versionHeader: 'off',
         },
         balance: 'round-robin',
         pool: { connections: 1024, idle: '60s' },
         timeouts: { connect: '1s', firstByte: '15s', idle: '60s', total: '0s', tunnel: '1h' },
         retries: { attempts: 1, budget: 0.2 },
+        health: 'off',
+        outlier: { consecutiveFailures: 5, eject: '30s', maxEjected: 0.5 },
+        slowStart: '10s',
+        drain: { deadline: '30s', tunnels: '30s', sticky: 'move' },
       },
     ],
     routes: [
@@ -114,6 +120,25 @@ it('fills in the attributes of a sticky cookie', () => {
     sameSite: 'lax',
     secure: 'auto',
     path: '/',
+  })
+})
+
+it('fills in the rest of health checks that are on', () => {
+  expect(configOf(withService('health: {}')).services[0]!.health).toEqual({
+    path: '/healthz',
+    interval: '2s',
+    timeout: '1s',
+    rise: 2,
+    fall: 3,
+    expect: ['200-399'],
+  })
+})
+
+it('fills in the rest of ejection settings', () => {
+  expect(configOf(withService('outlier: { eject: 5s }')).services[0]!.outlier).toEqual({
+    consecutiveFailures: 5,
+    eject: '5s',
+    maxEjected: 0.5,
   })
 })
 

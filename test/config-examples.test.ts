@@ -6,6 +6,8 @@ import { configOf, problemsIn, problemsOf } from './config-text.ts'
 
 const file = (name: string) => new URL(`../config/${name}`, import.meta.url).pathname
 
+const ENV = { TURNOUT_CI_TOKEN: 'abcdefghijklmnop' }
+
 /** The example of the contract, without the keys of later work. */
 const CONTRACT = `
 # yaml-language-server: $schema=./turnout.schema.json
@@ -20,6 +22,8 @@ listeners:
 
 admin:
   address: 127.0.0.1:9901            # a non-loopback address without tokens refuses to start
+  tokens:
+    - { name: ci, role: operator, secret: "\${TURNOUT_CI_TOKEN}" }   # roles: viewer, operator
 
 workers: auto                        # data-plane threads; auto = available parallelism
 state: { dir: ./state }              # revisions and audit survive restarts (SQLite)
@@ -50,11 +54,15 @@ services:
         by: [{ header: x-user-id }, { cookie: uid }]   # first present is the user key; also query, clientIp
         salt: shop                   # default: the service name
       sticky: { mode: none }         # none | cookie | store
+      failover: { mode: weights }    # none | weights | { to: blue }: when the chosen version has no usable endpoint
       versionHeader: x-served-version  # response header naming the version; default off
     balance: round-robin             # round-robin | least-requests
     pool:     { connections: 1024, idle: 60s }          # per endpoint and worker
     timeouts: { connect: 1s, firstByte: 15s, idle: 60s, total: 0s }
     retries:  { attempts: 1, budget: 0.2 }               # never an unsafe method after bytes left us
+    health:   { path: /healthz, interval: 2s, timeout: 1s, rise: 2, fall: 3, expect: [200-399] }   # default off
+    outlier:  { consecutiveFailures: 5, eject: 30s, maxEjected: 0.5 }
+    drain:    { deadline: 30s, tunnels: 30s, sticky: move }   # keep | move pinned users on cutover
 
 routes:                              # most specific first: exact host, longest path; then file order
   - name: shop
@@ -66,6 +74,7 @@ routes:                              # most specific first: exact host, longest 
 /** The same without any line that says only what is the default. */
 const WITHOUT_DEFAULTS = `
 listeners: [{}]
+admin: { tokens: [{ name: ci, role: operator, secret: "\${TURNOUT_CI_TOKEN}" }] }
 services:
   - name: shop
     versions:
@@ -76,15 +85,16 @@ services:
         - { name: beta, match: { headers: [{ name: x-user-group, exact: experiment-a }] }, version: green }
       split: { weights: { blue: 90, green: 10 }, by: [{ header: x-user-id }, { cookie: uid }] }
       versionHeader: x-served-version
+    health: {}
 routes: [{ service: shop, match: { hosts: ["shop.example.com", "*.shop.test"] } }]
 `
 
 it("takes the contract's example without a warning", () => {
-  expect(problemsOf(CONTRACT)).toEqual([])
+  expect(problemsOf(CONTRACT, ENV)).toEqual([])
 })
 
 it('has the defaults that the contract shows', () => {
-  expect(configOf(WITHOUT_DEFAULTS)).toEqual(configOf(CONTRACT))
+  expect(configOf(WITHOUT_DEFAULTS, ENV)).toEqual(configOf(CONTRACT, ENV))
 })
 
 it('refuses each key of later work by name', () => {
@@ -92,23 +102,18 @@ it('refuses each key of later work by name', () => {
     '    limits:   {',
     '    tls: {}\n    http2: true\n    proxyProtocol: true\n    limits:   {',
   )
-    .replace('\nworkers:', '  tokens: []\n\nredis: {}\nworkers:')
-    .replace('sticky: { mode: none }', 'sticky: { mode: store }\n      failover: { mode: weights }\n      mirrors: []')
-    .replace('    balance:', '    health: {}\n    outlier: {}\n    drain: {}\n    limits: {}\n    balance:')
-  const problems = problemsOf(later)
+    .replace('\nworkers:', '\nredis: {}\nworkers:')
+    .replace('sticky: { mode: none }', 'sticky: { mode: store }\n      mirrors: []')
+    .replace('    balance:', '    limits: {}\n    balance:')
+  const problems = problemsOf(later, ENV)
   expect(problems.map(problem => problem.split(' ').slice(1, 3).join(' '))).toEqual(
     [
       'listeners[0].tls',
       'listeners[0].http2',
       'listeners[0].proxyProtocol',
-      'admin.tokens',
       'redis',
       'services[0].traffic.sticky.mode',
-      'services[0].traffic.failover',
       'services[0].traffic.mirrors',
-      'services[0].health',
-      'services[0].outlier',
-      'services[0].drain',
       'services[0].limits',
     ].map(path => `CONFIG_NOT_SUPPORTED ${path}:`),
   )
@@ -123,7 +128,9 @@ describe('config/turnout.yaml', () => {
   })
 
   it("says the contract's values", () => {
-    expect(loaded.ok && loaded.config).toEqual(configOf(CONTRACT))
+    const config = configOf(CONTRACT, ENV)
+    // No token, so that it can be served without an environment.
+    expect(loaded.ok && loaded.config).toEqual({ ...config, admin: { ...config.admin, tokens: [] } })
   })
 
   it('points editors to the schema in its first line', () => {

@@ -30,7 +30,7 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
   [
     'a tag that is not known',
     { 13: '    service: !port shop' },
-    '13:14: CONFIG_YAML: the tag !port is not known. Remove the tag.',
+    '13:14: CONFIG_YAML: a tag, a word that begins with "!", is not known. Remove it, or put the value in quotes.',
   ],
   [
     'a list as a key',

@@ -2,7 +2,8 @@
 // Whatever the text is, the answer is a config or a list of problems with positions inside the text.
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { parseConfig } from '../src/config/load.ts'
+import type { Json } from '../src/config/document.ts'
+import { parseConfig, parseDocument } from '../src/config/load.ts'
 import { edited, LINES } from './config-text.ts'
 
 /** Fails for anything but a well-formed answer. */
@@ -18,6 +19,21 @@ function checkAnswer(text: string): void {
     expect(problem.column).toBeGreaterThanOrEqual(1)
     expect(problem.message).toMatch(/^[^\n]*[^.\n]$/)
     expect(problem.fix).toMatch(/^[^\n]+[.?]$/)
+  }
+  checkAnswerToValue(text)
+}
+
+/** A text that is JSON is refused or taken the same way when it comes as a value. */
+function checkAnswerToValue(text: string): void {
+  let document: Json
+  try {
+    document = JSON.parse(text)
+  } catch {
+    return
+  }
+  const loaded = parseDocument(document, { env: { A: 'x', B: '5' } })
+  for (const { line, column } of loaded.ok ? loaded.warnings : loaded.problems) {
+    expect([line, column]).toEqual([1, 1])
   }
 }
 
@@ -75,6 +91,17 @@ const inVersion = (text: string) => edited({ 8: `${LINES[7]}\n        ${text}` }
 
 /** Everywhere a value can stand. */
 const PLACES: Record<string, (json: string) => string> = {
+  admin: json => edited({ 1: `admin: { tokens: ${json}, hosts: ${json} }\nlisteners:` }),
+  token: json =>
+    edited({ 1: `admin: { tokens: [${json}, { name: ${json}, role: ${json}, secret: ${json} }] }\nlisteners:` }),
+  usability: json => inService(`health: ${json}\n    outlier: ${json}\n    drain: ${json}\n    slowStart: ${json}`),
+  health: json =>
+    inService(`health: { path: ${json}, interval: ${json}, timeout: ${json}, rise: ${json}, expect: [${json}] }`),
+  outlier: json => inService(`outlier: { consecutiveFailures: ${json}, eject: ${json}, maxEjected: ${json} }`),
+  drain: json => inService(`drain: { deadline: ${json}, tunnels: ${json}, sticky: ${json} }`),
+  failover: json => inTraffic(`failover: ${json}`),
+  failoverTo: json => inTraffic(`failover: { to: ${json}, mode: ${json} }`),
+  versionLimits: json => inVersion(`limits: { requests: ${json} }`),
   top: json => `{ "listeners": ${json}, "services": ${json}, "routes": ${json}, "admin": ${json}, "log": ${json} }`,
   listener: json => edited({ 2: `  - ${json}`, 3: '' }),
   address: json => edited({ 3: `    address: ${json}` }),

@@ -53,7 +53,7 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
   [
     'an admin address that all can reach',
     { 1: 'admin: { address: "0.0.0.0:9901" }\nlisteners:' },
-    '1:19: CONFIG_ADMIN_EXPOSED admin.address: the admin address is reachable from other machines, and admin tokens are not supported yet. Use a loopback address such as 127.0.0.1:9901.',
+    '1:19: CONFIG_ADMIN_EXPOSED admin.address: the admin address is reachable from other machines, and there are no admin.tokens. Add a token, or use a loopback address such as 127.0.0.1:9901.',
   ],
   [
     'a route to a service that is none',

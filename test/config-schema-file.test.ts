@@ -59,6 +59,9 @@ it.each([
   ['durations without unit', withService('timeouts: { connect: 10 }')],
   ['rules with version and weights', withService('traffic: { rules: [{ version: blue, weights: { blue: 1 } }] }')],
   ['matches without a test', edited({ 13: '    service: shop\n    match: { headers: [{ name: a }] }' })],
+  ['health checks of no path', withService('health: { path: 5 }')],
+  ['failover in two ways', withService('traffic: { failover: { mode: weights, to: blue } }')],
+  ['tokens without role', edited({ 1: 'admin: { tokens: [{ name: ci, secret: a }] }\nlisteners:' })],
   ['sticky cookies without secret', withService('traffic: { sticky: { mode: cookie } }')],
 ])('refuses %s', (_, text) => {
   expect(matches(parse(text))).toBe(false)

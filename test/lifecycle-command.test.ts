@@ -1,20 +1,14 @@
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
+import { usageOf } from '../src/cli/usage.ts'
 import { edited } from './config-text.ts'
-import { COMMAND, ConfigFile } from './support/turnout.ts'
+import { turnout } from './support/command.ts'
+import { ConfigFile } from './support/turnout.ts'
 
-type Outcome = { code: number; stdout: string; stderr: string }
-
-/** Runs the command to its end. */
-function turnout(args: string[], env: Record<string, string> = {}, nodeOptions: string[] = []): Promise<Outcome> {
-  return new Promise(resolve => {
-    const options = { env: { ...process.env, ...env } }
-    const child = execFile(process.execPath, [...nodeOptions, COMMAND, ...args], options, (_error, stdout, stderr) => {
-      resolve({ code: child.exitCode!, stdout, stderr })
-    })
-  })
-}
+const COMMANDS = [
+  ...['run', 'validate', 'schema', 'demo', 'version', 'help'],
+  ...['status', 'split', 'cutover', 'rollback', 'drain', 'explain', 'healthcheck'],
+]
 
 /** Node options that make this Node pass for another one. */
 function asNode(version: string): string[] {
@@ -24,31 +18,41 @@ function asNode(version: string): string[] {
 }
 
 test.for([
-  [[], 'turnout: name a command\n'],
-  [['valdate', 'x'], 'turnout: unknown command "valdate". Did you mean "validate"?\n'],
-  [['serve'], 'turnout: unknown command "serve".\n'],
-  [['toString'], 'turnout: unknown command "toString".\n'],
-  [['run', '--confg', 'x'], "turnout: run: Unknown option '--confg'\n"],
-  [['run'], 'turnout: name the config file with --config FILE or TURNOUT_CONFIG\n'],
-  [['run', 'x.yaml'], 'turnout: run: unexpected argument "x.yaml"\n'],
-  [
-    ['run', '--config', 'x', '--log-level', 'loud'],
-    'turnout: --log-level is one of debug, info, warn, error, not "loud"\n',
-  ],
-  [['validate'], 'turnout: validate: FILE is missing\n'],
-] as const)('%j is a mistake: said in one line, with the usage, and code 1', async ([args, line]) => {
-  const { code, stdout, stderr } = await turnout([...args], { TURNOUT_CONFIG: '' })
-  expect(stderr.startsWith(`${line}\nUsage: turnout COMMAND\n`)).toBe(true)
+  [[], 'name a command'],
+  [['valdate', 'x'], 'unknown command "valdate". Did you mean "validate"?'],
+  [['serve'], 'unknown command "serve".'],
+  [['toString'], 'unknown command "toString".'],
+] as const)('%j names no command: said in one line, with the list, and code 1', async ([args, line]) => {
+  const { code, stdout, stderr } = await turnout(args)
+  expect(stderr.startsWith(`turnout: ${line}\n\nUsage: turnout COMMAND\n`)).toBe(true)
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+})
+
+test.for([
+  [['run', '--confg', 'x'], "Unknown option '--confg'. Did you mean --config?"],
+  [['run', '--xyz'], "Unknown option '--xyz'"],
+  [['run'], 'name the config file with --config FILE or TURNOUT_CONFIG'],
+  [['run', 'x.yaml'], 'unexpected argument "x.yaml"'],
+  [['run', '--config', 'x', '--log-level', 'loud'], '--log-level is one of debug, info, warn, error, not "loud"'],
+  [['validate'], 'FILE is missing'],
+] as const)('%j is a mistake: said in one line, with what the command takes, and code 1', async ([args, line]) => {
+  const { code, stdout, stderr } = await turnout(args)
+  const [name] = args
+  expect(stderr.startsWith(`turnout: ${name}: ${line}\n\nUsage: turnout ${name} `)).toBe(true)
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
 })
 
 test.for([['help'], ['--help'], ['-h']])('%s prints the usage', async ([command]) => {
   const { code, stdout } = await turnout([command!])
   expect(code).toBe(0)
-  for (const name of ['run', 'validate', 'schema', 'demo', 'version', 'help']) expect(stdout).toContain(`\n  ${name}`)
+  for (const name of COMMANDS) expect(stdout).toContain(`\n  ${name}`)
 })
 
-test('a command explains itself', async () => {
+test('each command has a page that begins with what it takes', () => {
+  for (const name of COMMANDS) expect(usageOf(name)).toMatch(new RegExp(`^Usage: turnout ${name}( .*)?\n\n  \\S`))
+})
+
+test('--help prints the page of a command', async () => {
   const { code, stdout } = await turnout(['run', '--help'])
   expect({ code, first: stdout.split('\n')[0] }).toEqual({
     code: 0,

@@ -15,7 +15,7 @@ import {
   VERSION_CELL,
 } from '../src/observe/cells.ts'
 import { Counters } from '../src/observe/counters.ts'
-import { Metrics } from '../src/observe/metrics.ts'
+import { Metrics, type MetricsSource } from '../src/observe/metrics.ts'
 import type { SeriesRow } from '../src/observe/series.ts'
 import { configOf, edited } from './config-text.ts'
 
@@ -29,7 +29,11 @@ const SERIES: SeriesRow[] = [
 ]
 
 /** Metrics over two workers, whose regions the test fills. */
-function startMetrics(series = SERIES, config: Config = configOf(edited({}))) {
+function startMetrics(
+  series = SERIES,
+  config: Config = configOf(edited({})),
+  states: Partial<Pick<MetricsSource, 'isUsable' | 'versionState'>> = {},
+) {
   const counters = new Counters()
   counters.grow(0, 8)
   counters.grow(1, 8)
@@ -41,6 +45,9 @@ function startMetrics(series = SERIES, config: Config = configOf(edited({}))) {
     crashes: 2,
     reloads: { applied: 1, unchanged: 2, invalid: 3, refused: 4, failed: 5 },
     lastReloadSuccessful: false,
+    isUsable: () => true,
+    versionState: () => 'active',
+    ...states,
     scrape: () => series,
   })
   /** The lines of one metric, without HELP. */

@@ -1,27 +1,39 @@
-// The admin server: health and metrics on an address of its own, apart from the data plane. Each resource has
-// its own file; what all of them share, limits and the shape of errors, is here.
-import type { Server } from 'node:http'
+// The admin server: health, metrics and the admin API on an address of its own, apart from the data plane. Each
+// resource has its own file; what all of them share, limits, guards and the shape of errors, is put together here.
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance } from 'fastify'
-import type { Log } from '../observe/log.ts'
-import type { Metrics } from '../observe/metrics.ts'
-import { addHealth, type Check } from './health.ts'
+import { addConfig } from './config.ts'
+import { addEvents } from './events.ts'
+import { addBodies, BODY_LIMIT } from './guards/bodies.ts'
+import { addHostGuard } from './guards/host.ts'
+import { addOriginGuard } from './guards/origin.ts'
+import { addTokenGuard } from './guards/tokens.ts'
+import { addHealth } from './health.ts'
 import { addMetrics } from './metrics.ts'
-import { sendError, sendProblem, useProblems } from './problem.ts'
+import { addDescription, addDocs } from './openapi.ts'
+import type { AdminParts, Api } from './parts.ts'
+import { Paths } from './paths.ts'
+import { addPreview } from './preview.ts'
+import { ApiError, answerUnreadable, sendError, useProblems } from './problem.ts'
+import { addRevisions } from './revisions.ts'
+import { addServices } from './services.ts'
+import { addTraffic } from './traffic.ts'
+import { parseQuery, useValidation } from './validation.ts'
+
+export type { AdminParts } from './parts.ts'
 
 /** A client that is slower than this is not an operator (reliability: slowloris on admin). */
 const TIMEOUT = 10_000
-const BODY_LIMIT = 1024 * 1024
 const HEADER_LIMIT = 100
-
-export type AdminParts = {
-  log: Log
-  metrics: Metrics
-  /** What must hold before clients are sent here. */
-  ready: readonly Check[]
-}
 
 /** Builds the admin server; the caller lets it listen. */
 export function createAdmin(parts: AdminParts): FastifyInstance {
+  const { log, config, events, revisions, version } = parts
+  const { tokens, hosts } = config.admin
+  /** The response to the last request of each connection. */
+  const responses = new WeakMap<Socket, ServerResponse>()
   const app = fastify({
     bodyLimit: BODY_LIMIT,
     connectionTimeout: TIMEOUT,
@@ -29,22 +41,75 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
     trustProxy: false,
     // At the end of the process an open scrape must not hold up the exit.
     forceCloseConnections: true,
-    http: { headersTimeout: TIMEOUT, connectionsCheckingInterval: 1000 },
+    // A Host that is missing is a problem like any other, and not answered by Node.
+    http: { headersTimeout: TIMEOUT, connectionsCheckingInterval: 1000, requireHostHeader: false },
+    routerOptions: { querystringParser: parseQuery },
     frameworkErrors: (error, _request, reply) => {
-      sendError(error, reply, parts.log)
+      sendError(error, reply, log)
     },
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket, responses.get(socket)),
   })
-  // Node drops fields above its own limit without a word; all are kept here, and too many refused.
   const server = app.server as Server
+  // Node drops fields above its own limit without a word; all are kept here, and too many refused.
   server.maxHeadersCount = 0
+  // Of what Node answers by itself the body would be empty; so it takes the way of all requests.
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response))
+
+  useProblems(app, log, () => revisions.current.number)
+  useValidation(app)
   app.addHook('onRequest', async (request, reply) => {
-    if (request.raw.rawHeaders.length > HEADER_LIMIT * 2) {
-      sendProblem(reply, 431, 'too_many_headers', `More than ${HEADER_LIMIT} header fields.`)
-      return reply
-    }
+    responses.set(request.raw.socket, reply.raw)
+    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store')
+    checkHead(request.raw.rawHeaders, request.headers.expect)
   })
-  useProblems(app, parts.log)
-  addHealth(app, parts.ready)
-  addMetrics(app, parts.metrics)
+  addHostGuard(app, hosts)
+  addOriginGuard(app)
+  addTokenGuard(app, { tokens, events, log })
+  const paths = new Paths(app)
+  app.addHook('onRequest', async request => {
+    if (request.is404) throw paths.missing(request)
+  })
+  app.setNotFoundHandler(request => {
+    throw paths.missing(request)
+  })
+  app.addHook('onResponse', async ({ method, routeOptions, params, actor }, { statusCode, elapsedTime }) => {
+    if (method === 'GET' || method === 'HEAD' || routeOptions.url === undefined) return
+    const fields = { actor: actor.name, method, route: routeOptions.url, ...namesIn(params), status: statusCode }
+    log.info({ ...fields, ms: Math.round(elapsedTime) }, 'admin write')
+  })
+
+  addDescription(app, version)
+  app.register(async scope => {
+    const api: Api = scope.withTypeProvider<TypeBoxTypeProvider>()
+    addBodies(api)
+    addHealth(api, parts.ready)
+    addMetrics(api, parts.metrics)
+    addConfig(api, parts)
+    addRevisions(api, parts)
+    addServices(api, parts)
+    addTraffic(api, parts)
+    addEvents(api, parts)
+    addDocs(api)
+  })
+  app.register(addPreview, parts)
   return app
+}
+
+/** Refuses a head that could be read in two ways, or has more fields than any call needs. */
+function checkHead(rawHeaders: readonly string[], expect: string | undefined): void {
+  if (rawHeaders.length > HEADER_LIMIT * 2)
+    throw new ApiError('too_many_headers', `More than ${HEADER_LIMIT} header fields.`)
+  for (const name of ['host', 'authorization', 'content-type']) {
+    const count = rawHeaders.filter((field, i) => i % 2 === 0 && field.toLowerCase() === name).length
+    if (count > 1) throw new ApiError('bad_request', `The header field ${name} is there ${count} times.`)
+  }
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    throw new ApiError('expectation_failed', 'Expect has another value than 100-continue.')
+  }
+}
+
+/** What a call was about: parameters of its path that are names. */
+function namesIn(params: unknown): Record<string, unknown> {
+  const { service, version, number } = (params ?? {}) as Record<string, unknown>
+  return { service, version, revision: number }
 }

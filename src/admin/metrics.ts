@@ -1,12 +1,24 @@
 // `/metrics`: what Prometheus scrapes.
-import type { FastifyInstance } from 'fastify'
 import type { Metrics } from '../observe/metrics.ts'
+import { operation } from './operation.ts'
+import type { Api } from './parts.ts'
 
-export function addMetrics(app: FastifyInstance, metrics: Metrics): void {
+const ANYBODY = { role: null, anyHost: true } as const
+
+export function addMetrics(api: Api, metrics: Metrics): void {
   // A HEAD of its own: a scrape whose text nobody sees would still retire the series that left the config.
-  app.head('/metrics', (_request, reply) => reply.header('content-type', metrics.contentType).send())
-  app.get('/metrics', async (_request, reply) => {
+  api.head('/metrics', { config: ANYBODY, schema: { hide: true } }, (_request, reply) =>
+    reply.header('content-type', metrics.contentType).send(),
+  )
+  const { querystring: _, ...schema } = operation({
+    id: 'metrics',
+    tag: 'health',
+    summary: 'Metrics for Prometheus',
+    token: false,
+    answer: { description: 'In the text format.', media: metrics.contentType },
+  })
+  api.get('/metrics', { config: ANYBODY, schema }, async (_request, reply) => {
     const text = await metrics.text()
-    return reply.header('content-type', metrics.contentType).header('cache-control', 'no-store').send(text)
+    return reply.header('content-type', metrics.contentType).send(text)
   })
 }

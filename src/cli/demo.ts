@@ -1,7 +1,10 @@
 // `turnout demo`: two small upstream versions and turnout in front of them, in one process, with three
 // requests to try. Everything else is config/demo.yaml.
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../config/address.ts'
 import type { Env } from '../config/env.ts'
@@ -46,9 +49,12 @@ export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
   )
   const lines = { write: (text: string) => process.stdout.write(text) }
   const log = createLog('warn', lines, true)
+  // Each demo begins anew, whatever was changed in the last one.
+  const state = mkdtempSync(join(tmpdir(), 'turnout-demo-'))
+  const removeState = () => rmSync(state, { recursive: true, force: true })
   const plane = new ControlPlane({
     file: FILE,
-    env,
+    env: { ...env, TURNOUT_DEMO_STATE: state },
     build: readBuild(),
     log,
     lines,
@@ -57,7 +63,16 @@ export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
     shutdown: { delayMs: 0, deadlineMs: 0 },
   })
   // npm may pass on a Ctrl-C that the terminal has sent here already, so a second signal is no force.
-  const code = await live({ plane, log, onReady: () => out(welcome(plane)), quit: () => quit(EXIT.done) })
+  const code = await live({
+    plane,
+    log,
+    onReady: () => out(welcome(plane)),
+    quit: () => {
+      removeState()
+      quit(EXIT.done)
+    },
+  })
+  removeState()
   for (const upstream of upstreams) {
     upstream.close()
     upstream.closeAllConnections()

@@ -34,7 +34,7 @@ export async function run(options: RunOptions): Promise<number> {
     const onReady = () => {
       for (const { name, url } of plane.listeners) log.info({ listener: name, url }, 'listening')
       log.info({ url: plane.adminUrl }, 'admin listening')
-      log.info({ ...build, pid: process.pid, file, revision: plane.workers.revision }, 'ready')
+      log.info({ ...build, pid: process.pid, file, revision: plane.revision.number }, 'ready')
     }
     const quit = (code: number) => {
       stdout.flush()

@@ -1,103 +1,48 @@
-// The text of a config as values with positions: YAML (JSON is a part of it) is parsed, aliases are
-// followed and environment references replaced, each problem reported where it stands.
-import {
-  type Alias,
-  type Document,
-  isAlias,
-  isMap,
-  isNode,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Node,
-  parse,
-  parseDocument,
-  type Scalar,
-  visit,
-  type YAMLMap,
-} from 'yaml'
+// A config as values, once as written and once with the environment filled in. Where the values come from,
+// a text with lines or a document that a program sent, is the matter of who extends it.
+import { parse } from 'yaml'
 import { type Env, substitute } from './env.ts'
-import { type Locator, type Path, Problems, pointerOf, shorten } from './problems.ts'
-import { describeSyntax, isLocal, isOpenQuote } from './syntax.ts'
-
-/** More than any config needs; a file beyond it is a mistake or an attack. */
-export const MAX_TEXT = 32 * 1024 * 1024
-const MAX_DEPTH = 64
-/** Values that may be read through aliases, so that nested ones cannot multiply without end. */
-const MAX_ALIASED = 100_000
+import { formatPath, type Locator, type Path, Problems, pointerOf, shorten } from './problems.ts'
+import { isSecret } from './secrets.ts'
 
 /** JSON values, as parsed. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
+/** Deeper than any config needs. */
+export const MAX_DEPTH = 64
+
 /** A scalar that the environment is part of. */
 type Substitution = { written: string; whole: boolean }
 
-/** The parsed text. */
-export class Source implements Locator {
+export abstract class Source implements Locator {
   /** Values with environment references replaced. */
   value: Json = null
   /** Values as written: `${VAR}` stays, so no secret of the environment is in here. */
   written: Json = null
   readonly problems: Problems
-  /** True when the text is no YAML, or out of all bounds, so that nothing can be said about what it means. */
-  isUnreadable: boolean
+  /** True when nothing can be said about what it means. */
+  abstract readonly isUnreadable: boolean
+  abstract readonly hasLines: boolean
   /** Pointers of scalars that could not be read; what they would have been is not known. */
   readonly unreadable = new Set<string>()
   readonly #env: Env
-  readonly #lines = new LineCounter()
-  readonly #document: Document
-  readonly #targets = new Map<Alias, Node | null>()
-  readonly #open = new Set<Node>()
   readonly #substitutions = new Map<string, Substitution>()
-  #aliased = 0
 
-  /** Reads the text; what is wrong with it is in `problems`. With a syntax error `value` stays null. */
-  constructor(text: string, env: Env) {
+  constructor(env: Env) {
     this.#env = env
     this.problems = new Problems(this)
-    // Own check for duplicate keys: the library compares each key with all others, 28 s for 20,000 keys.
-    const options = {
-      lineCounter: this.#lines,
-      prettyErrors: false,
-      stringKeys: true,
-      uniqueKeys: false,
-      resolveKnownTags: false,
-      logLevel: 'error',
-    } as const
-    // A byte order mark would move every column of the first line.
-    const bare = text.startsWith('\ufeff') ? text.slice(1) : text
-    this.#document = parseDocument(bare, options)
-    this.isUnreadable = this.#reportSyntax(bare)
-    if (this.isUnreadable) return
-    this.#resolveAliases()
-    const { value, written } = this.#read(this.#document.contents as Node | null, [], false)
-    this.value = value
-    this.written = written
   }
 
-  locate(path: Path, at: 'key' | 'value'): { line: number; column: number } {
-    let node = this.#document.contents as Node | null
-    let key: Node | null = null
-    for (const step of path) {
-      const target = this.#target(node)
-      if (isMap(target)) {
-        const pair = pairOf(target, String(step))
-        if (pair === undefined) return this.#position(node, key, 'value')
-        key = pair.key as Node
-        node = pair.value as Node | null
-      } else if (isSeq(target) && typeof step === 'number' && isNode(target.items[step])) {
-        key = null
-        node = target.items[step]
-      } else {
-        break
-      }
-    }
-    return this.#position(node, key, at)
+  abstract locate(path: Path, at: 'key' | 'value'): { line: number; column: number }
+
+  /** Where a value stands, for the middle of a message: `in line 7`, or `at services[0].name`. */
+  where(path: Path): string {
+    return this.hasLines ? `in line ${this.locate(path, 'value').line}` : `at ${formatPath(path)}`
   }
 
   quote(path: Path): string {
+    if (isSecret(path)) return '(hidden)'
     const substitution = this.#substitutions.get(pointerOf(path))
-    if (path.at(-1) === 'secret') return '(hidden)'
     return shorten(JSON.stringify(substitution?.written ?? this.#valueAt(path) ?? null))
   }
 
@@ -111,7 +56,7 @@ export class Source implements Locator {
     return typeof value === 'object' && value !== null && !Array.isArray(value)
   }
 
-  /** True when the file has a value at the path. */
+  /** True when there is a value at the path. */
   has(path: Path): boolean {
     return this.#valueAt(path) !== undefined
   }
@@ -134,6 +79,18 @@ export class Source implements Locator {
     return true
   }
 
+  /** The text at the path with its references to the environment replaced; what is wrong with them is reported. */
+  protected substituted(text: string, path: Path): string {
+    const result = substitute(text, this.#env)
+    if (!result.ok) {
+      this.problems.error('CONFIG_ENV', path, result.message, result.fix)
+      this.unreadable.add(pointerOf(path))
+      return text
+    }
+    if (result.changed) this.#substitutions.set(pointerOf(path), { written: text, whole: result.whole })
+    return result.text
+  }
+
   #valueAt(path: Path): Json | undefined {
     let value: Json | undefined = this.value
     for (const step of path) {
@@ -142,179 +99,6 @@ export class Source implements Locator {
     }
     return value
   }
-
-  /** True when the text is no YAML. A structural error breaks what follows it too, so only the first is told. */
-  #reportSyntax(text: string): boolean {
-    const errors = [...this.#document.errors, ...this.#document.warnings]
-    let isBroken = false
-    for (const error of errors.toSorted((a, b) => a.pos[0] - b.pos[0])) {
-      if (isBroken && !isLocal(error)) continue
-      isBroken ||= !isLocal(error)
-      const offset = isOpenQuote(error) ? this.#openQuote(error.pos[0]) : error.pos[0]
-      const [code, message, fix] = describeSyntax(error, text)
-      this.problems.errorAt(this.#place(offset), code, [], message, fix)
-    }
-    const directives = this.#document.directives?.yaml
-    if (errors.length === 0 && directives?.explicit === true && directives.version !== '1.2') {
-      this.problems.errorAt(
-        this.#place(0),
-        'CONFIG_YAML',
-        [],
-        `%YAML ${directives.version} is not read`,
-        'Remove the %YAML line; the file is read as YAML 1.2.',
-      )
-      return true
-    }
-    return errors.length > 0
-  }
-
-  /** Where the quote begins that the text ends without closing. */
-  #openQuote(end: number): number {
-    let start = end
-    visit(this.#document, {
-      Scalar: (_, { type, range }) => {
-        if (range && range[0] < end && (type === 'QUOTE_DOUBLE' || type === 'QUOTE_SINGLE')) start = range[0]
-      },
-    })
-    return start
-  }
-
-  /** An alias means the last anchor of its name before it, so one pass in document order finds all. */
-  #resolveAliases(): void {
-    const anchors = new Map<string, Node>()
-    visit(this.#document, {
-      Alias: (_, alias) => {
-        this.#targets.set(alias, anchors.get(alias.source) ?? null)
-      },
-      Node: (_, node) => {
-        if (!isAlias(node) && node.anchor !== undefined) anchors.set(node.anchor, node)
-      },
-    })
-  }
-
-  #target(node: Node | null): Node | null {
-    return isAlias(node) ? (this.#targets.get(node) ?? null) : node
-  }
-
-  #read(node: Node | null, path: Path, isAliased: boolean): { value: Json; written: Json } {
-    const nothing = { value: null, written: null }
-    if (isAliased && ++this.#aliased > MAX_ALIASED) {
-      this.#exceed(
-        path,
-        `aliases stand for more than ${MAX_ALIASED} values`,
-        'Write the values out, or use fewer aliases.',
-      )
-      return nothing
-    }
-    if (path.length > MAX_DEPTH) {
-      this.#exceed(path, `nested deeper than ${MAX_DEPTH} levels`, 'Remove the nesting.')
-      return nothing
-    }
-    if (isAlias(node)) return this.#readAlias(node, path)
-    if (isScalar(node)) return this.#readScalar(node, path)
-    if (isSeq(node)) {
-      const value: Json[] = []
-      const written: Json[] = []
-      this.#open.add(node)
-      node.items.forEach((item, i) => {
-        const read = this.#read(isNode(item) ? item : null, [...path, i], isAliased)
-        value.push(read.value)
-        written.push(read.written)
-      })
-      this.#open.delete(node)
-      return { value, written }
-    }
-    return isMap(node) ? this.#readMap(node, path, isAliased) : nothing
-  }
-
-  /** Reports the first limit that is exceeded; what follows it would be the same again. */
-  #exceed(path: Path, message: string, fix: string): void {
-    if (this.isUnreadable) return
-    this.isUnreadable = true
-    this.problems.error('CONFIG_LIMIT', path, message, fix)
-  }
-
-  #readMap(node: YAMLMap, path: Path, isAliased: boolean): { value: Json; written: Json } {
-    const value: { [key: string]: Json } = {}
-    const written: { [key: string]: Json } = {}
-    this.#open.add(node)
-    for (const pair of node.items) {
-      const key = keyOf(pair.key)
-      const at = [...path, key]
-      if (key === '__proto__') {
-        const place = this.#position(pair.key as Node, null, 'value')
-        this.problems.errorAt(place, 'CONFIG_UNKNOWN_KEY', at, '"__proto__" is no key of a config', 'Remove it.')
-      } else if (Object.hasOwn(value, key)) {
-        const place = this.#position(pair.key as Node, null, 'value')
-        const first = this.locate(at, 'key').line
-        this.problems.errorAt(
-          place,
-          'CONFIG_DUPLICATE_KEY',
-          at,
-          `the key ${shorten(JSON.stringify(key))} is written twice, first in line ${first}`,
-          'Keep one of them.',
-        )
-      } else {
-        const read = this.#read(pair.value as Node | null, at, isAliased)
-        value[key] = read.value
-        written[key] = read.written
-      }
-    }
-    this.#open.delete(node)
-    return { value, written }
-  }
-
-  #readAlias(alias: Alias, path: Path): { value: Json; written: Json } {
-    const target = this.#targets.get(alias) ?? null
-    if (target === null || this.#open.has(target)) {
-      const what = target === null ? 'no anchor before it' : 'a value that contains it'
-      this.problems.errorAt(
-        this.#place(alias.range?.[0] ?? 0),
-        'CONFIG_ALIAS',
-        path,
-        `the alias *${shorten(alias.source)} refers to ${what}`,
-        target === null ? `Define it first with &${shorten(alias.source)}.` : 'Write the value out.',
-      )
-      this.unreadable.add(pointerOf(path))
-      return { value: null, written: null }
-    }
-    return this.#read(target, path, true)
-  }
-
-  #readScalar(node: Scalar, path: Path): { value: Json; written: Json } {
-    const scalar = node.value
-    if (typeof scalar === 'number' || typeof scalar === 'boolean') return { value: scalar, written: scalar }
-    if (typeof scalar !== 'string') return { value: null, written: null }
-    const result = substitute(scalar, this.#env)
-    if (!result.ok) {
-      this.problems.error('CONFIG_ENV', path, result.message, result.fix)
-      this.unreadable.add(pointerOf(path))
-      return { value: scalar, written: scalar }
-    }
-    if (result.changed) this.#substitutions.set(pointerOf(path), { written: scalar, whole: result.whole })
-    return { value: result.text, written: scalar }
-  }
-
-  /** Where a value stands; a value that is not written stands at its key. */
-  #position(node: Node | null, key: Node | null, at: 'key' | 'value'): { line: number; column: number } {
-    const value = this.#target(node)
-    const isEmpty = value === null || (isScalar(value) && value.source === '' && value.type === 'PLAIN')
-    const chosen = key !== null && (at === 'key' || isEmpty) ? key : value
-    return this.#place(chosen?.range?.[0] ?? 0)
-  }
-
-  #place(offset: number): { line: number; column: number } {
-    const { line, col } = this.#lines.linePos(offset)
-    return { line: Math.max(line, 1), column: Math.max(col, 1) }
-  }
-}
-
-function pairOf(map: YAMLMap, key: string): YAMLMap['items'][number] | undefined {
-  return map.items.find(pair => keyOf(pair.key) === key)
-}
-
-function keyOf(key: unknown): string {
-  return isScalar(key) ? String(key.value) : ''
 }
 
 /** The number or boolean that YAML reads in plain text, null when it reads anything else. */

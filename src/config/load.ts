@@ -1,13 +1,15 @@
-// A config from its text or file: parsed, held against the schema, filled with defaults and checked.
+// A config from its file, text or document: parsed, held against the schema, filled with defaults and checked.
 // Every mistake is found in one pass; there is a config only when there is none.
 import { readFileSync } from 'node:fs'
 import { check } from './checks/checks.ts'
-import { type Json, MAX_TEXT, Source } from './document.ts'
+import type { Json, Source } from './document.ts'
 import type { Env } from './env.ts'
+import { ValueSource } from './json-value.ts'
 import type { Problem, ProblemCode } from './problems.ts'
 import type { Config } from './schema.ts'
 import { shapeConfig } from './shape.ts'
 import { validateSchema } from './validator.ts'
+import { MAX_TEXT, TextSource } from './yaml-text.ts'
 
 /** What became of a config text. */
 export type Loaded =
@@ -48,14 +50,26 @@ export function parseConfig(text: string, { env }: { env: Env }): Loaded {
   if (text.length > MAX_TEXT) {
     return refused('CONFIG_LIMIT', `the config has more than ${MAX_TEXT} characters`, 'Make it smaller.')
   }
-  let source: Source
+  let source: TextSource
   try {
-    source = new Source(text, env)
+    source = new TextSource(text, env)
   } catch (error) {
     // The parser recurses once a level; no text of sane depth ends here.
     if (!(error instanceof RangeError)) throw error
     return refused('CONFIG_LIMIT', 'the config is nested too deeply to be read', 'Remove the nesting.')
   }
+  return load(source)
+}
+
+/**
+ * Loads a document as `Loaded` has it, which is a copy then. Never throws. Problems are told by their path;
+ * line and column are 1.
+ */
+export function parseDocument(document: Json, { env }: { env: Env }): Loaded {
+  return load(new ValueSource(document, env))
+}
+
+function load(source: Source): Loaded {
   const { problems } = source
   if (source.isUnreadable) return { ok: false, problems: problems.sorted() }
   const invalid = validateSchema(source, problems)

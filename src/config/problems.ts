@@ -30,6 +30,7 @@ export type ProblemCode =
   | 'CONFIG_HEADER_VALUE'
   | 'CONFIG_HEADER_OWNED'
   | 'CONFIG_COOKIE'
+  | 'CONFIG_WEAK_SECRET'
   // What does not go together.
   | 'CONFIG_DUPLICATE_NAME'
   | 'CONFIG_ADDRESS_CLASH'
@@ -41,7 +42,6 @@ export type ProblemCode =
   // Warnings only: it works, but hardly as meant.
   | 'CONFIG_UNREACHABLE'
   | 'CONFIG_UNUSED'
-  | 'CONFIG_WEAK_SECRET'
 
 export type Severity = 'error' | 'warning'
 
@@ -65,6 +65,8 @@ export type Problem = {
 
 /** Finds and quotes what stands at a path of the file. */
 export interface Locator {
+  /** False for a document without lines: every position is the first then, and only the path tells the place. */
+  readonly hasLines: boolean
   /** Position of the key or value, or of the nearest one above that exists. */
   locate(path: Path, at: 'key' | 'value'): { line: number; column: number }
   /** The value as the file has it, shortened; hidden where it is a secret. */
@@ -119,7 +121,8 @@ export class Problems {
     fix: string,
   ): void {
     // An anchored value is read once for each alias, but it is one mistake.
-    const identity = `${place.line}:${place.column}:${code}:${message}`
+    const at = this.source.hasLines ? `${place.line}:${place.column}` : formatPath(path)
+    const identity = `${at}:${code}:${message}`
     if (this.#seen.has(identity)) return
     this.#seen.add(identity)
     this.#list.push({ code, severity, path: formatPath(path), message, fix, line: place.line, column: place.column })

@@ -1,6 +1,7 @@
 // Services, their versions and how traffic divides over them, in the schema of the config.
 // The static types have every default filled in.
 import Type, { type Static } from 'typebox'
+import { DrainSchema, FailoverSchema, HealthSchema, OutlierSchema, slowStart } from './schema-health.ts'
 import { ConditionSchema } from './schema-match.ts'
 import { choice, duration, exactlyOne, integer, list, name, object, record, text, weight } from './schema-parts.ts'
 
@@ -45,12 +46,23 @@ const EndpointSchema = Type.Unsafe<EndpointConfig>({
   description: 'http://host:port, or { url, weight }.',
 })
 
+const VersionLimitsSchema = object(
+  {
+    requests: integer(0, 1_000_000, {
+      default: 0,
+      description: 'Requests in flight at a time, over all workers; more is answered with 503. 0 = no limit.',
+    }),
+  },
+  { default: {}, description: 'What the version may be asked to do.' },
+)
+
 const VersionSchema = object(
   {
     name: name({ description: 'Name of the version, unique in its service.' }),
     endpoints: list(EndpointSchema, { minItems: 1, description: 'Where the version answers.' }),
     requestHeaders: RequestHeadersSchema,
     responseHeaders: ResponseHeadersSchema,
+    limits: VersionLimitsSchema,
   },
   { required: ['name', 'endpoints'], description: 'A named deployment of the service.' },
 )
@@ -175,6 +187,7 @@ const TrafficSchema = object(
     }),
     split: SplitSchema,
     sticky: StickySchema,
+    failover: FailoverSchema,
     versionHeader: text({
       minLength: 1,
       default: 'off',
@@ -237,6 +250,10 @@ export const ServiceSchema = object(
     pool: PoolSchema,
     timeouts: TimeoutsSchema,
     retries: RetriesSchema,
+    health: HealthSchema,
+    outlier: OutlierSchema,
+    slowStart,
+    drain: DrainSchema,
   },
   { required: ['name', 'versions'], description: 'A service and how its traffic divides over its versions.' },
 )

@@ -5,6 +5,7 @@ import { MatchSchema } from './schema-match.ts'
 import { choice, duration, integer, list, name, object, size, text } from './schema-parts.ts'
 import { ServiceSchema } from './schema-service.ts'
 
+export type * from './schema-health.ts'
 export type * from './schema-match.ts'
 export type * from './schema-service.ts'
 
@@ -81,12 +82,33 @@ const ListenerSchema = object(
   { description: 'An address that clients connect to.' },
 )
 
+const TokenSchema = object(
+  {
+    name: name({ description: 'Name of the token, unique; changes made with it are recorded under it.' }),
+    role: choice(['viewer', 'operator'], { description: 'viewer = reads, operator = changes too.' }),
+    secret: text({
+      minLength: 1,
+      description:
+        'Sent as "Authorization: Bearer …"; at least 16 characters. Better a reference to the environment than the text itself.',
+    }),
+  },
+  { required: ['name', 'role', 'secret'], description: 'Who may use the admin API.' },
+)
+
 const AdminSchema = object(
   {
     address: text({
       minLength: 1,
       default: '127.0.0.1:9901',
-      description: 'Loopback address of metrics, health and the admin API.',
+      description: 'Address of metrics, health and the admin API; one that is not loopback needs tokens.',
+    }),
+    tokens: list(TokenSchema, {
+      default: [],
+      description: 'Who may use the admin API; empty = whoever reaches the address.',
+    }),
+    hosts: list(text({ minLength: 1, description: 'A host name without port, any case.' }), {
+      default: [],
+      description: 'Further names that the admin API is called by; other Host names are refused.',
     }),
   },
   { default: {}, description: 'Where turnout itself is watched. Fixed until a restart.' },
@@ -161,5 +183,6 @@ export const ConfigSchema = object(
 
 /** The whole config. */
 export type Config = Omit<Static<typeof ConfigSchema>, '$schema'>
+export type TokenConfig = Static<typeof TokenSchema>
 export type LogConfig = Static<typeof LogSchema>
 export type RouteConfig = Static<typeof RouteSchema>

@@ -2,8 +2,9 @@
 // list of the right shape stands in and a scalar is undefined, so that checks see all the rest of the file.
 import type { Json } from './document.ts'
 import { type Path, pointerOf } from './problems.ts'
-import { type Config, ConfigSchema, type EndpointConfig, type StickyConfig } from './schema.ts'
+import { type Config, ConfigSchema, type EndpointConfig, type FailoverConfig, type StickyConfig } from './schema.ts'
 import { suggest } from './suggest.ts'
+import { STATUS_PATTERN } from './units.ts'
 
 /** A config of which any scalar may be missing, because the file got it wrong. */
 export type Loose<T> = T extends string | number | boolean
@@ -22,6 +23,7 @@ type Schema = {
   items?: Schema
   duration?: object
   size?: object
+  pattern?: string
 }
 
 /**
@@ -34,6 +36,7 @@ export function shapeConfig(document: Json, invalid: ReadonlySet<string>): Loose
   config.listeners.forEach((listener, i) => {
     if (!isGiven(document, ['listeners', i, 'name'])) listener.name = i === 0 ? 'public' : `listener-${i + 1}`
   })
+  config.admin.hosts = config.admin.hosts.map(host => host?.toLowerCase().replace(/\.$/, ''))
   config.services.forEach((service, i) => {
     const path: Path = ['services', i, 'traffic']
     const { traffic } = service
@@ -43,6 +46,7 @@ export function shapeConfig(document: Json, invalid: ReadonlySet<string>): Loose
     })
     if (!isGiven(document, [...path, 'split', 'salt'])) traffic.split.salt = service.name
     traffic.split.weights = weightsOf(service, isGiven(document, [...path, 'split', 'weights']))
+    traffic.failover = failoverOf(traffic.failover, isGiven(document, [...path, 'failover', 'to']))
     traffic.sticky = stickyOf(traffic.sticky, service.name, isGiven(document, [...path, 'sticky', 'name']))
   })
   nameRoutes(config, document)
@@ -60,7 +64,9 @@ function shape(schema: Schema, value: Json | undefined, path: Path, invalid: Rea
   if (value === undefined || value === null || typeof value === 'object' || invalid.has(pointerOf(path)))
     return undefined
   // One way to write them down, so that whoever reads them needs to know only text.
-  return schema.duration !== undefined || schema.size !== undefined ? String(value) : value
+  return schema.duration !== undefined || schema.size !== undefined || schema.pattern === STATUS_PATTERN
+    ? String(value)
+    : value
 }
 
 function shapeMapping(
@@ -132,6 +138,11 @@ function stickyOf(sticky: Loose<StickyConfig>, service: string | undefined, isNa
   if (sticky.mode !== 'cookie') return { mode: sticky.mode }
   if (isNamed || service === undefined) return sticky
   return { ...sticky, name: `turnout-${service}` }
+}
+
+/** `to` stands alone; a mode that is written beside it is reported by the checks. */
+function failoverOf(failover: Loose<FailoverConfig>, hasTo: boolean): Loose<FailoverConfig> {
+  return hasTo && 'to' in failover ? { to: failover.to } : failover
 }
 
 /** A route without a name has its service's, or that and its position where another route has it. */

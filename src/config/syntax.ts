@@ -35,7 +35,14 @@ export function describeSyntax(error: YAMLError, text: string): [ProblemCode, st
     case 'NON_STRING_KEY':
       return ['CONFIG_YAML', 'a key is a list or a mapping', 'Use plain words as keys.']
     case 'TAG_RESOLVE_FAILED':
-      return ['CONFIG_YAML', shorten(`the tag ${error.message.split(': ').at(-1)} is not known`), 'Remove the tag.']
+      // Not quoted, since it may be a secret that begins with "!".
+      return [
+        'CONFIG_YAML',
+        'a tag, a word that begins with "!", is not known',
+        'Remove it, or put the value in quotes.',
+      ]
+    case 'BAD_DQ_ESCAPE':
+      return ['CONFIG_YAML', 'invalid escape sequence', 'Write "\\\\" for a backslash, or use single quotes.']
     default:
       // What follows a colon is text of the file, which may be a secret.
       return ['CONFIG_YAML', shorten(lowerFirst(error.message.replace(/:\s.*$/s, ''))), 'Correct the YAML here.']

@@ -7,13 +7,8 @@ const NOT_YET: Readonly<Record<string, string>> = {
   'listeners[].tls': 'TLS on listeners is',
   'listeners[].http2': 'HTTP/2 is',
   'listeners[].proxyProtocol': 'the PROXY protocol is',
-  'admin.tokens': 'admin tokens are',
   redis: 'state shared through Redis is',
-  'services[].health': 'active health checks are',
-  'services[].outlier': 'ejection of failing endpoints is',
-  'services[].drain': 'draining of versions is',
   'services[].limits': 'limits shared by replicas are',
-  'services[].traffic.failover': 'failover to another version is',
   'services[].traffic.mirrors': 'mirroring is',
   'services[].traffic.sticky.mode=store': 'stickiness kept in a store is',
 }

@@ -27,7 +27,7 @@ type Range = { min: string; max: string }
 type Failure = Omit<ErrorObject, 'parentSchema'> & { parentSchema: Failed }
 
 /** Checks of the pairs and triples of keys are in checks/; what Ajv says of them would be noise beside that. */
-const TOLD_ELSEWHERE = /\/(oneOf|if|then)(\/|$)/
+const TOLD_ELSEWHERE = /\/(oneOf|not|if|then)(\/|$)/
 
 let compiled: ValidateFunction | null = null
 
@@ -117,7 +117,7 @@ function pathOf(source: Source, pointer: string): Path {
 /** Reports a key that has to be there, unless another key looks like it misspelt: that is one mistake. */
 export function reportMissing(path: Path, key: string, known: readonly string[], problems: Problems): void {
   const unknown = problems.source.keys(path).filter(name => !known.includes(name))
-  if (unknown.some(name => suggest(name, known) === key)) return
+  if (unknown.some(name => suggest(name, known) === key || name.startsWith(`${key}:`))) return
   problems.error('CONFIG_MISSING', [...path, key], `the key ${JSON.stringify(key)} is missing`, `Add "${key}:" here.`)
 }
 
@@ -130,6 +130,14 @@ function reportUnknown(failure: Failure, path: Path, problems: Problems): void {
     return
   }
   const known = Object.keys(failure.parentSchema.properties ?? {})
+  // `{ secret:value }` is one word to YAML, and what follows the colon is not for messages.
+  const joined = known.find(word => key.startsWith(`${word}:`))
+  if (joined !== undefined) {
+    const message = `"${joined}:" is not followed by a blank`
+    const place = problems.source.locate(at, 'key')
+    problems.errorAt(place, 'CONFIG_UNKNOWN_KEY', path, message, 'Put a blank after the colon.')
+    return
+  }
   const fix =
     key === '<<'
       ? 'Merge keys are not read; alias a whole value, or write the keys out.'

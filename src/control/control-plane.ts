@@ -1,24 +1,22 @@
-// turnout as one object: loads the config file, runs the workers and the admin server, and reloads and stops
-// them. It knows no signal and no exit code (lifecycle.ts does), so tests can run it in their own process.
+// turnout as one object: builds the parts of the control plane, starts them in order, and stops them. It knows no
+// signal and no exit code (lifecycle.ts does), so tests can run it in their own process.
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import { createAdmin } from '../admin/app.ts'
 import { parseAddress } from '../config/address.ts'
 import type { Env } from '../config/env.ts'
-import { loadConfigFile } from '../config/load.ts'
-import { formatProblem, type Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import type { Build } from '../observe/build.ts'
 import type { LineSink, Log, LogLevel } from '../observe/log.ts'
 import { Metrics, type ReloadOutcome } from '../observe/metrics.ts'
-import { described, InvalidConfig, OperatorError } from './errors.ts'
+import { ConfigFile } from './config-file.ts'
+import { OperatorError } from './errors.ts'
+import { closeParts, openParts, type Parts } from './parts.ts'
+import type { Revision, Revisions } from './revisions.ts'
+import type { Traffic } from './traffic.ts'
 import { Workers } from './workers.ts'
-
-/** Keys that need a restart; a live change of them is refused. */
-const FIXED_KEYS = ['admin', 'state', 'workers', 'shutdown'] as const satisfies (keyof Config)[]
 
 export type ControlPlaneOptions = {
   /** Config file (YAML or JSON). */
@@ -43,30 +41,42 @@ export class ControlPlane {
   readonly workers: Workers
   readonly #options: ControlPlaneOptions
   readonly #log: Log
-  readonly #reloads: Record<ReloadOutcome, number> = { applied: 0, unchanged: 0, invalid: 0, refused: 0, failed: 0 }
-  #lastReloadSuccessful = true
-  #config: Config | null = null
+  readonly #file: ConfigFile
+  #parts: Parts | null = null
   #admin: FastifyInstance | null = null
   #adminUrl = ''
   #started = false
   #stopping = false
-  #reloading: Promise<ReloadOutcome> | null = null
-  #reloadAgain: Promise<ReloadOutcome> | null = null
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options
     this.#log = options.log
+    this.#file = new ConfigFile(options.file, options.env, options.log)
     this.workers = new Workers({
       log: options.log,
       writeLines: lines => options.lines.write(lines),
       execArgv: options.execArgv,
       prepareTimeout: options.prepareTimeout,
+      onFailing: row => this.#parts?.health.onFailing(row),
     })
+  }
+
+  /** The revision in force. */
+  get revision(): Revision {
+    return this.#parts!.revisions.current
   }
 
   /** The config in force. */
   get config(): Config {
-    return this.#config!
+    return this.revision.config
+  }
+
+  get revisions(): Revisions {
+    return this.#parts!.revisions
+  }
+
+  get traffic(): Traffic {
+    return this.#parts!.traffic
   }
 
   /** Where the admin server answers, such as `http://127.0.0.1:9901`. */
@@ -87,38 +97,33 @@ export class ControlPlane {
    * Error for what could not be started; nothing is left running then.
    */
   async start(): Promise<void> {
-    const { file, env } = this.#options
-    const loaded = loadConfigFile(file, env)
-    if (!loaded.ok) throw new InvalidConfig(file, loaded.problems)
-    const { config } = loaded
-    this.#takeOver(config)
-    this.#logProblems(loaded.warnings)
-    // First the admin address: no two turnouts can share it, so a second one started by mistake ends here
-    // and never takes connections on the shared ports of the first.
-    await this.#startAdmin(config)
+    const { env } = this.#options
+    const file = this.#file.load()
+    this.#setLevel(file.config)
+    this.#file.logProblems(file.warnings)
+    this.#parts = openParts({ file, env, workers: this.workers, log: this.#log })
+    const { first, revisions, store } = this.#parts
+    this.#setLevel(this.config)
+    revisions.onCommitted(({ config }) => this.#setLevel(config))
     try {
-      await this.workers.start(config)
+      // First the admin address: no two turnouts can share it, so a second one started by mistake ends here
+      // and never takes connections on the shared ports of the first.
+      await this.#startAdmin()
+      await revisions.start()
     } catch (error) {
-      await this.#admin!.close()
+      await this.workers.stop(0).catch(() => {})
+      await this.#close()
       throw error
     }
+    const { number, time, change } = this.revision
+    const fields = { revision: number, time, source: change.source, actor: change.actor, store: store.file }
+    this.#log.info(fields, `revision ${number} serves: ${first.why}`)
     this.#started = true
   }
 
   /** Reads the file again and brings it into force. Never throws; the outcome is logged and counted. */
   reload(): Promise<ReloadOutcome> {
-    if (this.#reloading === null) {
-      this.#reloading = this.#reload().finally(() => {
-        this.#reloading = null
-      })
-      return this.#reloading
-    }
-    // The running one may have read the file before its last change; one more, however often it was asked for.
-    this.#reloadAgain ??= this.#reloading.then(() => {
-      this.#reloadAgain = null
-      return this.reload()
-    })
-    return this.#reloadAgain
+    return this.#file.reload(this.revisions)
   }
 
   /**
@@ -127,6 +132,7 @@ export class ControlPlane {
    */
   async stop(): Promise<number> {
     this.#stopping = true
+    this.revisions.stop()
     const { delay, deadline } = this.config.shutdown
     const { delayMs, deadlineMs } = this.#options.shutdown ?? {
       delayMs: parseDuration(delay),
@@ -136,13 +142,22 @@ export class ControlPlane {
     try {
       return await this.workers.stop(deadlineMs)
     } finally {
-      await this.#admin!.close()
+      await this.#close()
     }
   }
 
-  async #startAdmin(config: Config): Promise<void> {
+  async #close(): Promise<void> {
+    await this.#admin?.close()
+    await closeParts(this.#parts!)
+  }
+
+  async #startAdmin(): Promise<void> {
+    const { config } = this
+    const { events, revisions, health, drains, traffic, services } = this.#parts!
     const { host, port } = parseAddress(config.admin.address)
     this.#admin = createAdmin({
+      ...{ config, revisions, traffic, drains, services, health, events },
+      version: this.#options.build.version,
       log: this.#log,
       metrics: this.#createMetrics(),
       ready: [
@@ -154,7 +169,6 @@ export class ControlPlane {
     try {
       await this.#admin.listen({ host, port })
     } catch (error) {
-      await this.#admin.close()
       throw new OperatorError(`admin.address: ${(error as Error).message}`)
     }
     this.#adminUrl = urlOf(host, (this.#admin.server.address() as AddressInfo).port)
@@ -162,6 +176,7 @@ export class ControlPlane {
 
   #createMetrics(): Metrics {
     const plane = this
+    const { health, drains } = this.#parts!
     return new Metrics({
       counters: this.workers.counters,
       build: this.#options.build,
@@ -169,15 +184,17 @@ export class ControlPlane {
         return plane.config
       },
       get revision() {
-        return plane.workers.revision
+        return plane.revision.number
       },
       get crashes() {
         return plane.workers.crashes
       },
-      reloads: this.#reloads,
+      reloads: this.#file.reloads,
       get lastReloadSuccessful() {
-        return plane.#lastReloadSuccessful
+        return plane.#file.lastReloadSuccessful
       },
+      isUsable: (service, version, endpoint) => health.isUsable(service, version, endpoint),
+      versionState: (service, version) => drains.status(service, version).state,
       scrape: () => this.workers.rows.scrape(),
     })
   }
@@ -187,56 +204,8 @@ export class ControlPlane {
     return missing.length === 0 ? null : `not serving: ${missing.map(number => `worker ${number}`).join(', ')}`
   }
 
-  async #reload(): Promise<ReloadOutcome> {
-    const outcome = await this.#loadAndApply().catch((error): ReloadOutcome => {
-      const [fields, message] = described(error, 'config could not be applied, the running revision stays')
-      this.#log.error({ revision: this.workers.revision, ...fields }, message)
-      return 'failed'
-    })
-    this.#reloads[outcome]++
-    this.#lastReloadSuccessful = outcome === 'applied' || outcome === 'unchanged'
-    return outcome
-  }
-
-  async #loadAndApply(): Promise<ReloadOutcome> {
-    const { file, env } = this.#options
-    const { revision } = this.workers
-    const loaded = loadConfigFile(file, env)
-    if (!loaded.ok) {
-      this.#logProblems(loaded.problems)
-      this.#log.error({ file, revision }, 'config is invalid, the running revision stays')
-      return 'invalid'
-    }
-    const { config } = loaded
-    const changed = FIXED_KEYS.filter(key => !isDeepStrictEqual(config[key], this.config[key]))
-    if (changed.length > 0) {
-      const keys = changed.join(', ')
-      this.#log.error({ file, revision, keys: changed }, `config is refused: a change of ${keys} needs a restart`)
-      return 'refused'
-    }
-    this.#logProblems(loaded.warnings)
-    if (isDeepStrictEqual(config, this.config)) {
-      this.#log.info({ file, revision }, 'config is unchanged')
-      return 'unchanged'
-    }
-    const applied = await this.workers.apply(config)
-    this.#takeOver(config)
-    this.#log.info({ file, revision: applied }, 'config is applied')
-    return 'applied'
-  }
-
-  #takeOver(config: Config): void {
-    this.#config = config
+  #setLevel(config: Config): void {
     this.#log.level = this.#options.logLevel ?? config.log.level
-  }
-
-  #logProblems(problems: readonly Problem[]): void {
-    const { file } = this.#options
-    for (const problem of problems) {
-      const { code, path, line, column, severity } = problem
-      const level = severity === 'warning' ? 'warn' : 'error'
-      this.#log[level]({ file, line, column, code, path }, formatProblem(file, problem))
-    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Errors whose message is all there is to say: the operator can mend them, and a stack trace would only
 // hide what is wrong. Any other error is a bug and is logged with its stack.
 import { formatProblem, type Problem } from '../config/problems.ts'
+import { StoreError } from '../store/sqlite.ts'
 
 export class OperatorError extends Error {
   override readonly name: string = 'OperatorError'
@@ -17,7 +18,46 @@ export class InvalidConfig extends OperatorError {
   }
 }
 
+/** Why a change was refused; stable, because programs read them in the answers of the admin API. */
+export type RefusalCode =
+  /** The revision in force is not the one that was expected. */
+  | 'stale_revision'
+  /** The document is no valid config; `problems` says why. */
+  | 'invalid_config'
+  /** A key changes that is fixed until a restart. */
+  | 'fixed_key'
+  | 'no_such_service'
+  | 'no_such_version'
+  | 'no_such_revision'
+  | 'no_healthy_endpoint'
+  | 'nothing_to_roll_back'
+  | 'not_draining'
+  /** No other version of the service has weight. */
+  | 'last_version'
+  | 'invalid_weights'
+  /** Another value of a verb, such as a deadline, is none it can be; `problems` says which. */
+  | 'invalid_request'
+  /** The revision could not be stored. */
+  | 'store_failed'
+  /** A worker could not prepare the revision. */
+  | 'apply_failed'
+  | 'stopping'
+
+/** A change that was not made: everything is as it was before. */
+export class Refusal extends OperatorError {
+  override readonly name = 'Refusal'
+  readonly code: RefusalCode
+  readonly problems?: readonly Problem[]
+
+  constructor(code: RefusalCode, message: string, options: { problems?: readonly Problem[]; cause?: unknown } = {}) {
+    super(message, { cause: options.cause })
+    this.code = code
+    this.problems = options.problems
+  }
+}
+
 /** The fields and the message of an error in the log. */
 export function described(error: unknown, what: string): [fields: object, message: string] {
-  return error instanceof OperatorError ? [{}, `${what}: ${error.message}`] : [{ err: error }, what]
+  const isExplained = error instanceof OperatorError || error instanceof StoreError
+  return isExplained ? [{}, `${what}: ${error.message}`] : [{ err: error }, what]
 }

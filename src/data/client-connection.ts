@@ -170,11 +170,23 @@ export class ClientConnection implements Timed {
     }
   }
 
-  /** Ends the connection at once; true when that cut an exchange or a tunnel. */
-  cut(): boolean {
-    const isBusy = this.#exchange !== null || this.#tunnel !== null
-    this.reset()
-    return isBusy
+  /** What is in progress: a request, or the tunnel that it became. */
+  get exchange(): Exchange | null {
+    return this.#exchange
+  }
+
+  /** Ends the connection: in its own words where what is in progress has no end of its own, else at once. True when something was. */
+  dismiss(): boolean {
+    const exchange = this.#exchange
+    if (exchange === null || !exchange.endGently()) this.cut()
+    return exchange !== null
+  }
+
+  /** Ends the connection at once. */
+  cut(): void {
+    // Behind an answer that has left whole, a reset could overtake it.
+    if (this.#lingering && this.socket.writableLength === 0) this.socket.destroy()
+    else this.reset()
   }
 
   onExchangeEnd(exchange: Exchange): void {

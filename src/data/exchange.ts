@@ -34,6 +34,8 @@ import { Tunnel } from './tunnel.ts'
 const RETRY_LATER = 'Retry-After: 1\r\n'
 const NEVER = Number.POSITIVE_INFINITY
 const REQUEST_ID = /^[\x21-\x7e]{1,200}$/
+/** In the head of an answer that has no end of its own. */
+const EVENT_STREAM = /^content-type:[ \t]*text\/event-stream[ \t]*(?:;|$)/im
 /** Body bytes that are kept for a retry: no more than came with the head. */
 const KEPT_BODY = 64 * 1024
 
@@ -74,6 +76,8 @@ export class Exchange implements ResponseSink, Timed {
   #reason = -1
   #cookie: string | null = null
   #framingOut: Framing = BODY_NONE
+  /** Head of the answer as the client got it. Whether it is a stream of events is only asked when it is to be ended. */
+  #headOut = ''
   #paused = false
   #totalAt = NEVER
   #sentAt = 0
@@ -216,6 +220,35 @@ export class Exchange implements ResponseSink, Timed {
     this.#fail(status, 'http_request_error', detail)
   }
 
+  /** True when it was given this version of this service. */
+  isOf(service: string, version: string): boolean {
+    return this.#version?.name === version && this.#route?.service.name === service
+  }
+
+  /** Ends it, request or tunnel, because the time of its version is over; counted unless it is over itself. */
+  end(): void {
+    const { client, tunnel } = this
+    if (tunnel === null ? this.#finished : !tunnel.end()) return
+    client.plane.cells[this.#version!.cells + VERSION_CELL.forced]! += 1
+    if (tunnel !== null || this.#endEventStream()) return
+    this.#error = 'destination_unavailable'
+    if (!this.answered || client.writer.retract()) {
+      client.keepAlive = false
+      this.#fail(503, this.#error, 'The version was drained before it answered.')
+      return
+    }
+    // A broken connection, because the answer must not look whole.
+    client.reset()
+    this.#finish()
+  }
+
+  /** Ends what has no end of its own, a tunnel or a stream of events, in its own words; false for all else. */
+  endGently(): boolean {
+    if (this.tunnel === null) return this.#endEventStream()
+    this.tunnel.end()
+    return true
+  }
+
   /** The client went away. */
   abandon(): void {
     if (this.tunnel === null) this.#finish()
@@ -291,10 +324,15 @@ export class Exchange implements ResponseSink, Timed {
     ) {
       client.keepAlive = false
     }
-    client.writer.begin(
-      composeResponse(head, this.#version!, this.#framingOut, client.closing(), plane.dateLine, this.#cookie),
+    this.#headOut = composeResponse(
+      head,
+      this.#version!,
       this.#framingOut,
+      client.closing(),
+      plane.dateLine,
+      this.#cookie,
     )
+    client.writer.begin(this.#headOut, this.#framingOut)
     this.answered = true
   }
 
@@ -331,7 +369,8 @@ export class Exchange implements ResponseSink, Timed {
     this.answered = true
     client.writer.begin(composeUpgrade(head, version, this.#cookie), BODY_NONE)
     client.writer.flush()
-    this.tunnel = new Tunnel(client.plane, client.socket, connection, version.cells, this.#route!.service.tunnelMs)
+    const { tunnelMs } = this.#route!.service
+    this.tunnel = new Tunnel(client.plane, client.socket, connection, head.upgrade, version.cells, tunnelMs)
     this.#account()
     client.onTunnel(this.tunnel)
   }
@@ -490,6 +529,16 @@ export class Exchange implements ResponseSink, Timed {
     this.client.writer.begin(text, BODY_NONE)
     this.client.writer.flush()
     this.#finish()
+  }
+
+  /** Ends the answer as if the upstream had, where it is a stream of events; false for all else. */
+  #endEventStream(): boolean {
+    const hasEnd = this.#framingOut !== BODY_CHUNKED && this.#framingOut !== BODY_CLOSE
+    if (hasEnd || !EVENT_STREAM.test(this.#headOut)) return false
+    this.client.keepAlive = false
+    this.client.writer.end('')
+    this.#finish()
+    return true
   }
 
   #requestId(head: RequestHead): string {

@@ -67,11 +67,16 @@ export class Listener {
     for (const connection of this.#connections) connection.stop(now)
   }
 
-  /** Cuts every connection; answers how many were in the middle of something. */
-  cut(): number {
+  /** Ends every connection, tunnels and streams of events in their own words; answers how many were in the middle of something. */
+  dismiss(): number {
     let forced = 0
-    for (const connection of this.#connections) if (connection.cut()) forced++
+    for (const connection of this.#connections) if (connection.dismiss()) forced++
     return forced
+  }
+
+  /** Cuts every connection. */
+  cut(): void {
+    for (const connection of this.#connections) connection.cut()
   }
 
   forget(connection: ClientConnection): void {

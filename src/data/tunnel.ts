@@ -1,30 +1,67 @@
 // An upgraded connection (WebSocket and others): bytes go both ways untouched, with backpressure and an
-// idle time-out of their own, until either side ends.
+// idle time-out of their own, until either side ends or the tunnel is ended, in words that both sides understand.
 import type { Socket } from 'node:net'
 import { VERSION_CELL } from '../observe/cells.ts'
 import type { UpstreamConnection } from '../upstream/connection.ts'
 import type { Timed } from '../upstream/deadlines.ts'
 import type { Plane } from './plane.ts'
+import { closeFrame, FrameTracker, GOING_AWAY } from './websocket.ts'
+
+/** How long a tunnel that is being ended waits, in ms: for a frame to end, and then for both sides to close. */
+const FAREWELL_MS = 1000
+
+/** One end of a tunnel. */
+class Side {
+  readonly socket: Socket
+  readonly isServer: boolean
+  /** Follows the frames that it sends; null in another protocol than WebSocket. */
+  readonly frames: FrameTracker | null
+  /** It sent FIN. */
+  ended = false
+  /** Its connection is gone. */
+  gone = false
+  /** Nothing that it sends is passed on any more. */
+  muted = false
+
+  constructor(socket: Socket, isServer: boolean, isWebSocket: boolean) {
+    this.socket = socket
+    this.isServer = isServer
+    this.frames = isWebSocket ? new FrameTracker() : null
+  }
+
+  /** It has said its last word. */
+  get silent(): boolean {
+    return this.ended || this.frames?.closed === true
+  }
+}
 
 export class Tunnel implements Timed {
   deadline: number
   slot = 0
   readonly #plane: Plane
-  readonly #client: Socket
-  readonly #upstream: UpstreamConnection
+  readonly #client: Side
+  readonly #upstream: Side
+  readonly #connection: UpstreamConnection
   /** Offset of the version's counters. */
   readonly #cells: number
   readonly #idleMs: number
-  #clientEnded = false
-  #upstreamEnded = false
-  #clientGone = false
-  #upstreamGone = false
+  #ending = false
   #closed = false
 
-  constructor(plane: Plane, client: Socket, upstream: UpstreamConnection, cells: number, idleMs: number) {
+  /** `protocol` is the value of Upgrade, `cells` where the version's counters begin. */
+  constructor(
+    plane: Plane,
+    client: Socket,
+    connection: UpstreamConnection,
+    protocol: string,
+    cells: number,
+    idleMs: number,
+  ) {
+    const isWebSocket = protocol.toLowerCase() === 'websocket'
     this.#plane = plane
-    this.#client = client
-    this.#upstream = upstream
+    this.#client = new Side(client, false, isWebSocket)
+    this.#upstream = new Side(connection.socket, true, isWebSocket)
+    this.#connection = connection
     this.#cells = cells
     this.#idleMs = idleMs === 0 ? Number.POSITIVE_INFINITY : idleMs
     this.deadline = plane.recently + this.#idleMs
@@ -34,20 +71,14 @@ export class Tunnel implements Timed {
 
   /** The bytes are borrowed, so they are copied. */
   fromClient(bytes: Buffer, from: number, to: number): void {
-    if (this.#upstreamGone) return
-    this.deadline = this.#plane.recently + this.#idleMs
-    this.#plane.cells[this.#cells + VERSION_CELL.bytesIn]! += to - from
-    this.#upstream.socket.write(Buffer.from(bytes.subarray(from, to)))
-    if (this.#upstream.congested) this.#client.pause()
+    if (this.#ending) this.#passLast(this.#client, this.#upstream, bytes, from, to)
+    else this.#pass(this.#client, this.#upstream, bytes, from, to)
   }
 
   /** Borrowed too. */
   fromUpstream(bytes: Buffer, from: number, to: number): void {
-    if (this.#clientGone) return
-    this.deadline = this.#plane.recently + this.#idleMs
-    this.#plane.cells[this.#cells + VERSION_CELL.bytesOut]! += to - from
-    this.#client.write(Buffer.from(bytes.subarray(from, to)))
-    if (this.#client.writableLength >= this.#client.writableHighWaterMark) this.#upstream.socket.pause()
+    if (this.#ending) this.#passLast(this.#upstream, this.#client, bytes, from, to)
+    else this.#pass(this.#upstream, this.#client, bytes, from, to)
   }
 
   clientDrained(): void {
@@ -55,41 +86,124 @@ export class Tunnel implements Timed {
   }
 
   upstreamDrained(): void {
-    this.#client.resume()
+    this.#client.socket.resume()
   }
 
   /** One side sends no more; what the other still sends is passed on. */
   clientEnded(): void {
-    this.#clientEnded = true
-    this.#upstream.socket.end()
+    this.#onEnded(this.#client, this.#upstream)
   }
 
   upstreamEnded(): void {
-    this.#upstreamEnded = true
-    this.#client.end()
+    this.#onEnded(this.#upstream, this.#client)
   }
 
   /** The client's connection is gone; true when that is the end of the tunnel. */
   clientClosed(): boolean {
-    this.#clientGone = true
-    if (!this.#clientEnded || this.#upstreamGone) return this.#close()
-    // What it sent before its FIN is still on its way.
-    this.#upstream.socket.destroySoon()
-    return false
+    return this.#onClosed(this.#client, this.#upstream)
   }
 
   /** The upstream's connection is gone; true when that is the end of the tunnel. */
   upstreamClosed(): boolean {
-    this.#upstreamGone = true
-    if (!this.#upstreamEnded || this.#clientGone) return this.#close()
-    this.#client.destroySoon()
-    return false
+    return this.#onClosed(this.#upstream, this.#client)
+  }
+
+  /**
+   * Ends the tunnel: WebSocket peers get a close frame each (1001, going away), behind the frame that is under
+   * way in their direction; peers of another protocol get FIN. False when it was ended already, or is over.
+   */
+  end(): boolean {
+    if (this.#ending || this.#closed) return false
+    this.#ending = true
+    this.deadline = this.#plane.now() + FAREWELL_MS
+    this.#muteBetweenFrames(this.#client, this.#upstream)
+    this.#muteBetweenFrames(this.#upstream, this.#client)
+    return true
   }
 
   onDeadline(): void {
     // The end of either connection closes the tunnel like any other.
-    this.#client.destroy()
+    this.#client.socket.destroy()
     this.#upstream.socket.destroy()
+  }
+
+  #pass(source: Side, target: Side, bytes: Buffer, from: number, to: number): void {
+    if (target.gone) return
+    this.deadline = this.#plane.recently + this.#idleMs
+    if (source.frames !== null) source.frames.follow(bytes, from, to)
+    this.#write(source, target, bytes, from, to)
+  }
+
+  #write(source: Side, target: Side, bytes: Buffer, from: number, to: number): void {
+    const { socket } = target
+    this.#plane.cells[this.#cells + (source.isServer ? VERSION_CELL.bytesOut : VERSION_CELL.bytesIn)]! += to - from
+    socket.write(Buffer.from(bytes.subarray(from, to)))
+    if (socket.writableLength >= socket.writableHighWaterMark) source.socket.pause()
+  }
+
+  #onEnded(source: Side, target: Side): void {
+    source.ended = true
+    if (!this.#ending) {
+      target.socket.end()
+      return
+    }
+    // A frame that was under way remains a piece.
+    if (!source.muted) this.#mute(source, target)
+    this.#finish(source, target)
+  }
+
+  #onClosed(side: Side, other: Side): boolean {
+    side.gone = true
+    if (this.#ending) {
+      if (other.gone || !side.muted) return this.#close()
+      if (!other.muted) this.#mute(other, side)
+      return false
+    }
+    if (!side.ended || other.gone) return this.#close()
+    // What it sent before its FIN is still on its way.
+    other.socket.destroySoon()
+    return false
+  }
+
+  // ── once it is being ended ──
+
+  /** Passes on what is left of a frame under way and drops the rest. */
+  #passLast(source: Side, target: Side, bytes: Buffer, from: number, to: number): void {
+    const { frames } = source
+    if (frames === null) return
+    let at = from
+    if (!source.muted) {
+      at = frames.next(bytes, from, to)
+      this.#write(source, target, bytes, from, at)
+      this.#muteBetweenFrames(source, target)
+    }
+    frames.follow(bytes, at, to)
+    this.#finish(source, target)
+  }
+
+  #muteBetweenFrames(source: Side, target: Side): void {
+    const isBetween = source.frames === null || source.frames.atBoundary
+    if (isBetween || source.ended || target.gone) this.#mute(source, target)
+  }
+
+  /** Passes nothing more from `source` to `target`, and tells `target` where it can still be told. */
+  #mute(source: Side, target: Side): void {
+    source.muted = true
+    // What it still sends is read, because its last word is among it.
+    source.socket.resume()
+    if (target.muted) this.deadline = this.#plane.now() + FAREWELL_MS
+    if (target.gone) return
+    if (source.frames === null || source.ended) {
+      target.socket.end()
+    } else if (!source.frames.closed) {
+      target.socket.write(closeFrame(GOING_AWAY, target.isServer))
+    }
+    this.#finish(target, source)
+  }
+
+  /** Sends FIN to a side that has said its last word and is told nothing more. */
+  #finish(side: Side, other: Side): void {
+    if (other.muted && side.silent && !side.gone) side.socket.end()
   }
 
   /** Ends both sides; true the first time. */
@@ -98,8 +212,8 @@ export class Tunnel implements Timed {
     this.#closed = true
     this.#plane.deadlines.remove(this)
     this.#plane.cells[this.#cells + VERSION_CELL.tunnels]! -= 1
-    this.#upstream.destroy()
-    this.#client.destroy()
+    this.#connection.destroy()
+    this.#client.socket.destroy()
     return true
   }
 }

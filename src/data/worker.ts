@@ -7,8 +7,12 @@ import type { FromWorker, ToWorker, WorkerStart } from '../snapshot/protocol.ts'
 import type { Snapshot } from '../snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../upstream/deadlines.ts'
 import { Endpoints } from '../upstream/endpoint.ts'
+import { closeIdle, endRemaining } from './farewell.ts'
 import { Listener } from './listener.ts'
 import { Plane } from './plane.ts'
+
+/** How long, in ms, what is told at the deadline of a stop that it ends may take to close. */
+const FAREWELL_MS = 1000
 
 const start = workerData as WorkerStart
 const port = parentPort!
@@ -116,18 +120,19 @@ function stop(deadlineMs: number): void {
   const now = plane.now()
   const all = [...listeners.values(), ...leaving]
   for (const listener of listeners.values()) listener.close(now)
-  const finish = (forced: number) => {
-    clearInterval(wait)
-    plane.accessLog.flush()
-    post({ type: 'stopped', forced })
-  }
+  let forced = 0
+  let isDismissed = false
   const wait = setInterval(() => {
-    if (all.every(listener => listener.connections.size === 0)) {
-      finish(0)
-    } else if (performance.now() - now >= deadlineMs) {
-      let forced = 0
-      for (const listener of all) forced += listener.cut()
-      finish(forced)
+    const elapsed = performance.now() - now
+    const isLate = elapsed >= deadlineMs + FAREWELL_MS
+    if (isLate) for (const listener of all) listener.cut()
+    if (isLate || all.every(listener => listener.connections.size === 0)) {
+      clearInterval(wait)
+      plane.accessLog.flush()
+      post({ type: 'stopped', forced })
+    } else if (elapsed >= deadlineMs && !isDismissed) {
+      isDismissed = true
+      for (const listener of all) forced += listener.dismiss()
     }
   }, 20)
 }
@@ -146,6 +151,12 @@ port.on('message', (message: ToWorker) => {
       break
     case 'abort':
       abort(message.snapshot)
+      break
+    case 'end':
+      endRemaining([...listeners.values(), ...leaving], message)
+      break
+    case 'closeIdle':
+      closeIdle(inForce?.services ?? [], message.service, message.version)
       break
     case 'stop':
       stop(message.deadlineMs)

@@ -21,6 +21,10 @@ import type { Series, SeriesRow } from './series.ts'
 const RELOAD_OUTCOMES = ['applied', 'unchanged', 'invalid', 'refused', 'failed'] as const
 export type ReloadOutcome = (typeof RELOAD_OUTCOMES)[number]
 
+/** Where a version stands between taking part and having been left. */
+const VERSION_STATES = ['active', 'draining', 'drained'] as const
+export type VersionState = (typeof VERSION_STATES)[number]
+
 /** Where the figures come from; asked anew for each scrape. */
 export interface MetricsSource {
   readonly counters: Counters
@@ -31,6 +35,9 @@ export interface MetricsSource {
   readonly crashes: number
   readonly reloads: Readonly<Record<ReloadOutcome, number>>
   readonly lastReloadSuccessful: boolean
+  /** True unless an endpoint is unhealthy or ejected. */
+  isUsable(service: string, version: string, endpoint: string): boolean
+  versionState(service: string, version: string): VersionState
   /** The series to report; one that left the config is among them until it was reported unused. */
   scrape(): readonly SeriesRow[]
 }
@@ -51,6 +58,7 @@ export class Metrics {
     this.#source = source
     this.#registerRequests()
     this.#registerVersions()
+    this.#registerStates()
     this.#registerListeners()
     this.#registerConfig()
     collectDefaultMetrics({ register: this.#registry })
@@ -122,11 +130,34 @@ export class Metrics {
         { labels: { ...labels, direction: 'out' }, value: this.#source.counters.read(row, VERSION_CELL.bytesOut) },
       ]),
     )
-    this.#register('version_weight', 'gauge', 'Weight of a version in the split of its service.', () =>
+  }
+
+  /** Gauges of what the config in force has, so those of what left it are gone at once. */
+  #registerStates(): void {
+    const versions = () =>
       this.#source.config.services.flatMap(({ name: service, versions, traffic }) =>
-        versions.map(({ name: version }) => ({
-          labels: { service, version },
-          value: traffic.split.weights[version] ?? 0,
+        versions.map(({ name: version, endpoints }) => ({ service, version, endpoints, traffic })),
+      )
+    this.#register('version_weight', 'gauge', 'Weight of a version in the split of its service.', () =>
+      versions().map(({ service, version, traffic }) => ({
+        labels: { service, version },
+        value: traffic.split.weights[version] ?? 0,
+      })),
+    )
+    this.#register('version_state', 'gauge', '1 for the state a version is in, 0 for the others.', () =>
+      versions().flatMap(({ service, version }) => {
+        const current = this.#source.versionState(service, version)
+        return VERSION_STATES.map(state => ({
+          labels: { service, version, state },
+          value: state === current ? 1 : 0,
+        }))
+      }),
+    )
+    this.#register('endpoint_healthy', 'gauge', '1 if an endpoint is usable: neither unhealthy nor ejected.', () =>
+      versions().flatMap(({ service, version, endpoints }) =>
+        endpoints.map(({ url: endpoint }) => ({
+          labels: { service, version, endpoint },
+          value: this.#source.isUsable(service, version, endpoint) ? 1 : 0,
         })),
       ),
     )

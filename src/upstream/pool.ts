@@ -115,10 +115,15 @@ export class Pool {
     if (next !== undefined) this.#connect(next, this.#context.now())
   }
 
+  /** Closes the connections that nobody uses; the pool goes on. */
+  closeIdle(): void {
+    while (this.#idle.length > 0) this.#idle[this.#idle.length - 1]!.destroy()
+  }
+
   /** Closes idle connections now and the others as they finish. */
   close(): void {
     this.#closed = true
-    while (this.#idle.length > 0) this.#idle[this.#idle.length - 1]!.destroy()
+    this.closeIdle()
   }
 
   #connect(sink: ResponseSink, now: number): void {

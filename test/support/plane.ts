@@ -218,6 +218,11 @@ class TestPlane {
     return this.#versionCell(VERSION_CELL.retries, version)
   }
 
+  /** Requests and tunnels that were ended because the time of their version was over. */
+  forced(version?: string): number {
+    return this.#versionCell(VERSION_CELL.forced, version)
+  }
+
   bytesIn(version?: string): number {
     return this.#versionCell(VERSION_CELL.bytesIn, version)
   }

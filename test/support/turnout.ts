@@ -80,22 +80,25 @@ export function fetchOnce(url: string, headers: Record<string, string> = {}, met
   })
 }
 
-/** A config file of the test's own. */
+/** A config file of the test's own, and beside it the place for the state of who serves it. */
 export class ConfigFile {
   readonly path: string
+  readonly stateDir: string
 
   constructor(document: Written | string) {
     const dir = mkdtempSync(join(tmpdir(), 'turnout-test-'))
     onTestFinished(() => rmSync(dir, { recursive: true }))
     this.path = join(dir, 'turnout.yaml')
+    this.stateDir = join(dir, 'state')
     this.write(document)
   }
 
-  /** Replaces the content; text is written as it is. */
+  /** Replaces the content; text is written as it is, anything else gets a `state.dir` where it has none. */
   write(document: Written | string): void {
     // Renamed into place: a reload must never see half of it.
     const fresh = `${this.path}.new`
-    writeFileSync(fresh, typeof document === 'string' ? document : JSON.stringify(document, null, 2))
+    const state = { dir: this.stateDir }
+    writeFileSync(fresh, typeof document === 'string' ? document : JSON.stringify({ state, ...document }, null, 2))
     renameSync(fresh, this.path)
   }
 }
@@ -106,8 +109,8 @@ abstract class TestTurnout {
   readonly log: LogEntry[] = []
   readonly #clients: RawClient[] = []
 
-  constructor(document: Written | string) {
-    this.file = new ConfigFile(document)
+  constructor(document: Written | string | ConfigFile) {
+    this.file = document instanceof ConfigFile ? document : new ConfigFile(document)
   }
 
   abstract get adminUrl(): string
@@ -174,8 +177,10 @@ export class LocalTurnout extends TestTurnout {
   /** Access-log lines. */
   lines = ''
 
+  #isClosed = false
+
   constructor(
-    document: Written | string,
+    document: Written | string | ConfigFile,
     { execArgv = [], env = {}, logLevel = 'debug', prepareTimeout }: InProcessOptions,
   ) {
     super(document)
@@ -210,6 +215,8 @@ export class LocalTurnout extends TestTurnout {
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
     try {
       await this.checkNothingInFlight()
     } finally {
@@ -219,7 +226,10 @@ export class LocalTurnout extends TestTurnout {
 }
 
 /** Starts turnout in this process; it is stopped with the test, and must leave no socket and no thread. */
-export async function startLocal(document: Written, options: InProcessOptions = {}): Promise<LocalTurnout> {
+export async function startLocal(
+  document: Written | ConfigFile,
+  options: InProcessOptions = {},
+): Promise<LocalTurnout> {
   const before = openHandles()
   const turnout = new LocalTurnout(document, options)
   await turnout.plane.start()
@@ -244,7 +254,7 @@ export class TurnoutProcess extends TestTurnout {
   readonly exited: Promise<number | NodeJS.Signals>
   hasExited = false
 
-  constructor(document: Written | string, args: readonly string[], env: Record<string, string>) {
+  constructor(document: Written | string | ConfigFile, args: readonly string[], env: Record<string, string>) {
     super(document)
     const argv = [COMMAND, 'run', '--config', this.file.path, ...args]
     this.child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
@@ -300,7 +310,7 @@ export class TurnoutProcess extends TestTurnout {
 
 /** Starts `turnout run` without waiting for anything; it is ended with the test. */
 export function spawnTurnout(
-  document: Written | string,
+  document: Written | string | ConfigFile,
   args: readonly string[] = [],
   env: Record<string, string> = {},
 ): TurnoutProcess {
@@ -310,7 +320,10 @@ export function spawnTurnout(
 }
 
 /** Starts `turnout run` and waits until it serves. */
-export async function startProcess(document: Written, args: readonly string[] = []): Promise<TurnoutProcess> {
+export async function startProcess(
+  document: Written | ConfigFile,
+  args: readonly string[] = [],
+): Promise<TurnoutProcess> {
   const turnout = spawnTurnout(document, args)
   await turnout.logged('ready')
   return turnout

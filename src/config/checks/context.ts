@@ -27,9 +27,9 @@ export function checkUnique(
       first.set(name, paths[i]!)
       return
     }
-    const { line } = context.source.locate(earlier, 'value')
+    const where = context.source.where(earlier)
     const quoted = context.source.has(paths[i]!) ? context.source.quote(paths[i]!) : JSON.stringify(name)
-    const message = `${quoted} is already the name of the ${what} in line ${line}`
+    const message = `${quoted} is already the name of the ${what} ${where}`
     context.problems.error('CONFIG_DUPLICATE_NAME', paths[i]!, message, 'Give each its own name.')
   })
 }

@@ -1,5 +1,5 @@
 // Addresses that turnout listens on: each must be readable, none may take another's connections, and the
-// admin address must not be reachable from outside.
+// admin address must not be open to all.
 import { type Address, isLoopback, overlaps, parseAddress } from '../address.ts'
 import { formatPath, type Path } from '../problems.ts'
 import { checkRanges } from './conditions.ts'
@@ -17,12 +17,26 @@ export function checkListeners(context: Context): void {
     checkAddress(context, [...path, 'address'], listener.address, bound)
   })
   const admin = checkAddress(context, ['admin', 'address'], config.admin.address, bound)
-  if (admin !== null && !isLoopback(admin)) {
-    context.problems.error(
+  if (admin !== null && !isLoopback(admin)) reportExposed(context)
+}
+
+function reportExposed({ config, problems }: Context): void {
+  const path: Path = ['admin', 'address']
+  if (config.admin.tokens.length === 0) {
+    const message = 'the admin address is reachable from other machines, and there are no admin.tokens'
+    problems.error(
       'CONFIG_ADMIN_EXPOSED',
-      ['admin', 'address'],
-      'the admin address is reachable from other machines, and admin tokens are not supported yet',
-      'Use a loopback address such as 127.0.0.1:9901.',
+      path,
+      message,
+      'Add a token, or use a loopback address such as 127.0.0.1:9901.',
+    )
+  } else {
+    const message = 'tokens cross the network unencrypted, because the admin API speaks plain HTTP'
+    problems.warning(
+      'CONFIG_ADMIN_EXPOSED',
+      path,
+      message,
+      'Use a network that only operators can read, or a loopback address.',
     )
   }
 }

@@ -1,5 +1,4 @@
 // Routes: what they match must be able to occur in a request, and what they lead to must exist.
-import { domainToASCII } from 'node:url'
 import { isAuthority, normalizePath } from '../../http1/target.ts'
 import type { Path } from '../problems.ts'
 import type { PathMatchConfig, RouteConfig } from '../schema.ts'
@@ -7,6 +6,7 @@ import type { Loose } from '../shape.ts'
 import { suggest } from '../suggest.ts'
 import { checkConditions } from './conditions.ts'
 import { type Context, checkExactlyOne, checkReference, checkUnique } from './context.ts'
+import { checkHost } from './hosts.ts'
 import { checkRegex } from './regex.ts'
 
 const PATH_TESTS = ['exact', 'prefix', 'regex']
@@ -25,39 +25,12 @@ export function checkRoutes(context: Context): void {
     const path: Path = ['routes', i]
     if (!known.has(route.service)) checkReference(context, 'service', [...path, 'service'], route.service, names)
     route.match.hosts.forEach((host, h) => {
-      checkHost(context, [...path, 'match', 'hosts', h], host)
+      checkHost(context, [...path, 'match', 'hosts', h], host, 'routes match on', true)
     })
     checkPathMatch(context, [...path, 'match', 'path'], route.match.path)
     checkConditions(context, [...path, 'match'], route.match)
     checkRewrite(context, path, route)
   })
-}
-
-/** Reports a host pattern that no request can have. */
-function checkHost({ problems, source }: Context, path: Path, host: string | undefined): void {
-  if (host === undefined || host === '*') return
-  const report = (what: string, fix: string) =>
-    problems.error('CONFIG_HOST', path, `${source.quote(path)} ${what}`, fix)
-  if (/[^\x20-\x7e]/.test(host)) {
-    const ascii = domainToASCII(host)
-    report('is not written as hosts are sent', ascii === '' ? 'Use letters, digits, "-" and ".".' : `Write "${ascii}".`)
-  } else if (host.includes('://') || host.includes('/')) {
-    report('is no host name', 'Write the host alone, without scheme and path.')
-  } else if (/^(\[[^\]]*\]|[^:]*):[0-9]*$/.test(host)) {
-    report('has a port, and routes match on the host alone', 'Remove the port.')
-  } else if (host.replace(/^\*\./, '').includes('*')) {
-    report(
-      'has a wildcard that is not its whole first label',
-      'Write "*." and the rest of the name, such as "*.shop.test".',
-    )
-  } else if (!isHostName(host.replace(/^\*\./, ''))) {
-    report('is no host name', 'Use letters, digits, "-" and ".".')
-  }
-}
-
-function isHostName(host: string): boolean {
-  if (host.startsWith('[')) return isAuthority(host)
-  return host.length <= 254 && /^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.|$))+$/.test(host)
 }
 
 function checkPathMatch(context: Context, path: Path, match: Loose<PathMatchConfig>): void {

@@ -6,6 +6,7 @@ import type { Loose } from '../shape.ts'
 import { parseDuration } from '../units.ts'
 import { type Context, checkUnique } from './context.ts'
 import { checkHeaderEdit } from './fields.ts'
+import { checkUsability } from './health.ts'
 import { checkTraffic } from './traffic.ts'
 
 export function checkServices(context: Context): void {
@@ -35,6 +36,7 @@ export function checkServices(context: Context): void {
       checkHeaderEdit(context, [...at, 'responseHeaders'], version.responseHeaders, 'response', versionHeader)
     })
     checkTraffic(context, [...path, 'traffic'], service)
+    checkUsability(context, path, service)
     checkTimes(context, path, service)
   })
 }

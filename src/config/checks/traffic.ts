@@ -6,9 +6,7 @@ import { reportMissing } from '../validator.ts'
 import { checkConditions, checkRanges } from './conditions.ts'
 import { type Context, checkExactlyOne, checkReference, checkUnique } from './context.ts'
 import { checkCookieName, checkHeaderName, checkVersionHeader } from './fields.ts'
-
-/** A secret that can be guessed lets anyone choose a version. */
-const MIN_SECRET = 16
+import { checkSecret } from './secret.ts'
 
 const KEY_SOURCES = ['header', 'cookie', 'query', 'clientIp']
 
@@ -75,14 +73,9 @@ function checkSticky(context: Context, path: Path, service: Loose<ServiceConfig>
   }
   if (!source.has([...path, 'secret'])) {
     reportMissing(path, 'secret', ['mode', 'name', 'ttl', 'secret', 'sameSite', 'secure', 'path'], problems)
-  } else if (sticky.secret !== undefined && sticky.secret.length < MIN_SECRET) {
-    const message = `the secret has fewer than ${MIN_SECRET} characters`
-    problems.warning(
-      'CONFIG_WEAK_SECRET',
-      [...path, 'secret'],
-      message,
-      'Use a long random one, such as 32 random bytes in hex.',
-    )
+  } else {
+    // Who guesses it can only choose a version.
+    checkSecret(context, [...path, 'secret'], sticky.secret, 'warning')
   }
   checkCookieAttributes(context, path, sticky)
   if (service.versions.length === 1) {

@@ -1,0 +1,93 @@
+// What the live view and the answers of the traffic verbs consist of: the schemas of drains, endpoints and versions,
+// and who makes a call, as the control plane wants to know it.
+import type { FastifyRequest } from 'fastify'
+import Type from 'typebox'
+import type { DrainStatus } from '../control/drains.ts'
+import type { By } from '../control/traffic.ts'
+import { expectedRevision } from './changes.ts'
+import { closed } from './operation.ts'
+
+/** A value that may be null. */
+export function nullable(type: 'string' | 'number' | 'integer', description: string) {
+  return Type.Unsafe<string | null>({ type: [type, 'null'], description })
+}
+
+const time = (description: string) =>
+  Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time', description })
+
+export const StateSchema = Type.Unsafe<DrainStatus['state']>({
+  type: 'string',
+  enum: ['active', 'draining', 'drained'],
+})
+
+const DRAIN = {
+  state: StateSchema,
+  inFlight: Type.Integer({ description: 'Requests in flight.' }),
+  tunnels: Type.Integer({ description: 'Open tunnels (WebSockets).' }),
+  pinnedRequests: Type.Integer({ description: 'Requests of users pinned to the version, since the drain began.' }),
+  since: time('When the drain began.'),
+  deadline: time('When requests that are left are ended.'),
+  tunnelDeadline: time('When tunnels that are left are closed.'),
+  completed: Type.Integer({ description: 'Requests and tunnels that ended by themselves.' }),
+  forced: Type.Integer({ description: 'Those that were ended at a deadline.' }),
+  drainedAt: time('When nothing was left.'),
+}
+
+export const DRAIN_FIELDS = DRAIN
+export const DrainSchema = closed(DRAIN)
+export const NamedDrainSchema = closed({ version: Type.String(), ...DRAIN })
+
+const EndpointSchema = closed({
+  url: Type.String(),
+  weight: Type.Number(),
+  state: Type.String({ enum: ['healthy', 'unhealthy', 'ejected', 'warming'] }),
+  share: Type.Number({ description: 'How much of its weight it gets, 0 to 1.' }),
+  since: Type.String({ format: 'date-time', description: 'Since when it is in this state.' }),
+  reason: nullable('string', 'Why it is in this state.'),
+  ejectedUntil: time('When its ejection ends.'),
+  lastProbe: Type.Unsafe<object | null>({
+    anyOf: [
+      { type: 'null' },
+      closed({
+        time: Type.String({ format: 'date-time' }),
+        ok: Type.Boolean(),
+        status: nullable('integer', 'Status of the answer.'),
+        error: nullable('string', 'Why there was none.'),
+        ms: Type.Number({ description: 'How long it took.' }),
+      }),
+    ],
+    description: 'The last health check.',
+  }),
+  inFlight: Type.Integer(),
+  requests: Type.Integer({ description: 'Requests since it was added.' }),
+  failures: Type.Integer({ description: 'Those of them that failed.' }),
+})
+
+const VersionSchema = closed({
+  name: Type.String(),
+  weight: Type.Number(),
+  share: Type.Number({ description: 'Of new users, 0 to 1.' }),
+  state: StateSchema,
+  healthy: Type.Integer({ description: 'Endpoints that are usable.' }),
+  endpointCount: Type.Integer(),
+  inFlight: Type.Integer(),
+  tunnels: Type.Integer(),
+  drain: DrainSchema,
+  endpoints: Type.Array(EndpointSchema),
+})
+
+export const ServiceSchema = closed({
+  name: Type.String(),
+  revision: Type.Integer({ description: 'The revision in force.' }),
+  splitBy: Type.Array(Type.String(), { description: 'Where the user key is read from, first present first.' }),
+  canRollBack: Type.Boolean({ description: 'There is a cutover or split to take back.' }),
+  versions: Type.Array(VersionSchema),
+})
+
+/** Who makes a call and why, and which revision they expect in force. */
+export function byOf(request: FastifyRequest, current: number): By & { expected?: number } {
+  const body = request.body as { reason?: string } | undefined
+  const query = request.query as { reason?: string }
+  const reason = body?.reason ?? query.reason ?? null
+  return { actor: request.actor.name, reason, expected: expectedRevision(request, current) }
+}

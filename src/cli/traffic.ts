@@ -1,0 +1,141 @@
+// `turnout split`, `cutover`, `rollback` and `drain`: the verbs that move traffic. Each prints how new users divided
+// before and after; where versions leave, it then follows them until they are drained.
+import type { ServiceStatus } from '../control/services.ts'
+import type { TrafficResult } from '../control/traffic.ts'
+import { type AdminClient, AdminError, type Method } from './admin-client.ts'
+import { type NamedDrain, watchDrains } from './drain-watch.ts'
+import type { Screen } from './screen.ts'
+import { sharesOf } from './words.ts'
+
+/** Exit codes of CONTRACT §1; 2 is for who stops watching a drain. */
+const EXIT = { done: 0, failed: 1, quit: 2 } as const
+
+export type TrafficOptions = {
+  client: AdminClient
+  screen: Screen
+  /** Prints the API's JSON instead of lines for people. */
+  json: boolean
+  /** Kept with the revision. */
+  reason?: string
+}
+
+export type DrainOptions = {
+  deadline?: string
+  /** Follow the drain. */
+  wait: boolean
+}
+
+/** What a call moves, and how it is made. */
+type Move = {
+  service: string
+  method: Method
+  path: string[]
+  body?: object
+  query?: Record<string, string | undefined>
+}
+
+/** Sets weights; answers the exit code. */
+export function split(options: TrafficOptions, service: string, weights: Record<string, number>): Promise<number> {
+  const { reason } = options
+  return moveAtOnce(options, { service, method: 'PUT', path: ['split'], body: { weights, reason } })
+}
+
+/** Gives all new requests to a version; answers the exit code. */
+export async function cutover(
+  options: TrafficOptions,
+  service: string,
+  to: string,
+  { deadline, force, wait }: DrainOptions & { force: boolean },
+): Promise<number> {
+  const body = { to, deadline, force, reason: options.reason }
+  const call: Move = { service, method: 'POST', path: ['cutover'], body }
+  if (!wait) return moveAtOnce(options, call)
+  const { value } = await move(options, call)
+  const undo = `"turnout rollback ${service}" takes it back`
+  return follow(options, service, value.drains, undo, drains => ({ ...value, drains }))
+}
+
+/** Takes the last cutover or split back; answers the exit code. */
+export function rollback(options: TrafficOptions, service: string): Promise<number> {
+  return moveAtOnce(options, { service, method: 'POST', path: ['rollback'], body: { reason: options.reason } })
+}
+
+/** Takes new users away from a version; answers the exit code. */
+export async function drain(
+  options: TrafficOptions,
+  service: string,
+  version: string,
+  { deadline, wait }: DrainOptions,
+): Promise<number> {
+  const body = { deadline, reason: options.reason }
+  const call: Move = { service, method: 'POST', path: ['versions', version, 'drain'], body }
+  if (!wait) return moveAtOnce(options, call)
+  const { value } = await move(options, call)
+  const own = value.drains.filter(drain => drain.version === version)
+  const cancel = `"turnout drain ${service} ${version} --cancel" ends it`
+  return follow(options, service, own, cancel, ([now]) => {
+    // The answer has the version's drain twice: in the list, and as what was asked for.
+    const { version: _, ...status } = now!
+    return { ...value, drains: value.drains.map(drain => (drain.version === version ? now : drain)), ...status }
+  })
+}
+
+/** Gives a version that drains its weight back; answers the exit code. */
+export function cancelDrain(options: TrafficOptions, service: string, version: string): Promise<number> {
+  const { reason } = options
+  return moveAtOnce(options, { service, method: 'DELETE', path: ['versions', version, 'drain'], query: { reason } })
+}
+
+/** Makes the call and follows nothing. */
+async function moveAtOnce(options: TrafficOptions, call: Move): Promise<number> {
+  const { text, value } = await move(options, call)
+  if (options.json) {
+    options.screen.line(text)
+    return EXIT.done
+  }
+  const leaving = value.drains.filter(({ state }) => state === 'draining').map(({ version }) => version)
+  if (leaving.length > 0)
+    options.screen.line(`draining ${leaving.join(', ')}: "turnout status ${call.service}" shows it`)
+  return EXIT.done
+}
+
+/** Makes the call, and tells people how new users divided before and after it. */
+async function move({ client, screen, json }: TrafficOptions, { service, method, path, body, query }: Move) {
+  const call = () => client.call<TrafficResult>({ method, path: ['services', service, ...path], query, body }, 'drains')
+  if (json) return call()
+  const shares = async () => {
+    const { value } = await client.call<ServiceStatus>({ method: 'GET', path: ['services', service] }, 'versions')
+    return sharesOf(value)
+  }
+  const before = await shares()
+  const answer = await call()
+  const { revision, changed } = answer.value
+  const after = changed ? await shares() : before
+  const moved = after === before ? `${before}, as before` : `${before} → ${after}`
+  screen.line(`${service}: ${moved} (revision ${revision})`)
+  return answer
+}
+
+/**
+ * Watches drains to their end; answers the exit code. `result` is the answer for programs with the drains as they
+ * stood then, `undo` says how to take it back.
+ */
+async function follow(
+  { client, screen, json }: TrafficOptions,
+  service: string,
+  drains: readonly NamedDrain[],
+  undo: string,
+  result: (drains: NamedDrain[]) => object,
+): Promise<number> {
+  const { drains: last, stopped } = await watchDrains(client, service, drains, json ? null : screen)
+  if (json) screen.line(JSON.stringify(result(last)))
+  if (stopped instanceof AdminError) {
+    const [first] = stopped.message.split('\n')
+    throw new AdminError(`${first}\nThe change is made and the drain goes on, but its end was not seen.`)
+  }
+  if (stopped === 'signal') {
+    if (!json) screen.line(`The drain goes on: "turnout status ${service}" shows it, ${undo}.`)
+    return EXIT.quit
+  }
+  return last.every(({ state }) => state === 'drained') ? EXIT.done : EXIT.failed
+}

@@ -1,0 +1,51 @@
+// Figures in words, the same in every command.
+import type { DrainStatus } from '../control/drains.ts'
+import type { ServiceStatus } from '../control/services.ts'
+
+/** `1 request`, `2 requests`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
+
+/** A share (0..1) as `12.5 %`; a share that is not all never reads as all. */
+export function percent(share: number): string {
+  const text = String(Number((share * 100).toPrecision(3)))
+  return `${share < 1 && text === '100' ? '>99.9' : text} %`
+}
+
+/** How new users of a service divide: `blue 90 %, green 10 %`. */
+export function sharesOf({ versions }: ServiceStatus): string {
+  const taking = versions.filter(({ share }) => share > 0)
+  return taking.length === 0 ? 'none' : taking.map(({ name, share }) => `${name} ${percent(share)}`).join(', ')
+}
+
+/** `0 s`, `850 ms`, `12 s`, `4 m 10 s`, `2 h 5 m`. */
+export function duration(ms: number): string {
+  const whole = Math.max(0, Math.round(ms))
+  if (whole > 0 && whole < 1000) return `${whole} ms`
+  const seconds = Math.round(whole / 1000)
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} m ${seconds % 60} s`
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} m`
+}
+
+/** What is told of a drain under way. */
+export type DrainFigures = Pick<
+  DrainStatus,
+  'inFlight' | 'tunnels' | 'completed' | 'forced' | 'deadline' | 'tunnelDeadline'
+>
+
+/** What a drain has done and still has to: `2 in flight, 1 tunnel, 12 completed, 0 forced`. */
+export function drainFigures({ inFlight, tunnels, completed, forced }: DrainFigures): string {
+  return `${inFlight} in flight, ${counted(tunnels, 'tunnel')}, ${completed} completed, ${forced} forced`
+}
+
+/** How long a drain may still take: `12 s left`; `now` is the time there, in ms since the epoch. */
+export function timeLeft({ inFlight, tunnels, deadline, tunnelDeadline }: DrainFigures, now: number): string {
+  const until = (time: string | null) => Math.max(0, Date.parse(time ?? '') - now) || 0
+  const [requests, sockets] = [until(deadline), until(tunnelDeadline)]
+  // Requests and tunnels each have a deadline; what is told is the one that something waits for.
+  const left = tunnels > 0 && (inFlight === 0 || requests === 0) ? sockets : requests
+  return `${duration(Math.ceil(left / 1000) * 1000)} left`
+}

@@ -1,0 +1,116 @@
+// The config file as a source of revisions: read at the start and again on SIGHUP. What it says counts only when it
+// differs from what it said the last time; what became of each reload is logged and counted.
+import { isDeepStrictEqual } from 'node:util'
+import type { Env } from '../config/env.ts'
+import { loadConfigFile } from '../config/load.ts'
+import { formatProblem, type Problem } from '../config/problems.ts'
+import type { Log } from '../observe/log.ts'
+import type { ReloadOutcome } from '../observe/metrics.ts'
+import { described, InvalidConfig } from './errors.ts'
+import { FROM_FILE, hashOf, type LoadedFile, originOf } from './first-revision.ts'
+import type { Revisions } from './revisions.ts'
+
+export class ConfigFile {
+  /** Its path, as it was given. */
+  readonly path: string
+  readonly reloads: Record<ReloadOutcome, number> = { applied: 0, unchanged: 0, invalid: 0, refused: 0, failed: 0 }
+  lastReloadSuccessful = true
+  readonly #env: Env
+  readonly #log: Log
+  #reloading: Promise<ReloadOutcome> | null = null
+  #reloadAgain: Promise<ReloadOutcome> | null = null
+
+  constructor(path: string, env: Env, log: Log) {
+    this.path = path
+    this.#env = env
+    this.#log = log
+  }
+
+  /** Reads it for the first time. Throws an InvalidConfig. */
+  load(): LoadedFile & { warnings: Problem[] } {
+    const loaded = loadConfigFile(this.path, this.#env)
+    if (!loaded.ok) throw new InvalidConfig(this.path, loaded.problems)
+    return loaded
+  }
+
+  /** Reads it again and brings it into force if it has changed. Never throws; the outcome is logged and counted. */
+  reload(revisions: Revisions): Promise<ReloadOutcome> {
+    if (this.#reloading === null) {
+      this.#reloading = this.#reload(revisions).finally(() => {
+        this.#reloading = null
+      })
+      return this.#reloading
+    }
+    // The running one may have read the file before its last change; one more, however often it was asked for.
+    this.#reloadAgain ??= this.#reloading.then(() => {
+      this.#reloadAgain = null
+      return this.reload(revisions)
+    })
+    return this.#reloadAgain
+  }
+
+  /** Logs each problem with its place. */
+  logProblems(problems: readonly Problem[]): void {
+    for (const problem of problems) {
+      const { code, path, line, column, severity } = problem
+      const level = severity === 'warning' ? 'warn' : 'error'
+      this.#log[level]({ file: this.path, line, column, code, path }, formatProblem(this.path, problem))
+    }
+  }
+
+  async #reload(revisions: Revisions): Promise<ReloadOutcome> {
+    const outcome = await this.#loadAndApply(revisions).catch((error): ReloadOutcome => {
+      const [fields, message] = described(error, 'config could not be applied, the running revision stays')
+      this.#log.error({ revision: revisions.current.number, ...fields }, message)
+      return 'failed'
+    })
+    this.reloads[outcome]++
+    this.lastReloadSuccessful = outcome === 'applied' || outcome === 'unchanged'
+    return outcome
+  }
+
+  async #loadAndApply(revisions: Revisions): Promise<ReloadOutcome> {
+    const file = this.path
+    const loaded = loadConfigFile(file, this.#env)
+    const revision = revisions.current.number
+    if (!loaded.ok) {
+      this.logProblems(loaded.problems)
+      this.#log.error({ file, revision }, 'config is invalid, the running revision stays')
+      return 'invalid'
+    }
+    const { document, config, warnings } = loaded
+    const keys = revisions.fixedKeys(config)
+    if (keys.length > 0) {
+      this.#log.error({ file, revision, keys }, `config is refused: a change of ${keys.join(', ')} needs a restart`)
+      return 'refused'
+    }
+    this.logProblems(warnings)
+    const fileHash = hashOf(document)
+    if (fileHash === revisions.fileHash) {
+      this.#log.info({ file, revision }, 'config is unchanged')
+      return 'unchanged'
+    }
+    let replaced = ''
+    const outcome = await revisions.change(current => {
+      // Another way to write what is in force is no change.
+      if (isDeepStrictEqual(config, current.config)) {
+        return { document: current.document, state: current.state, change: FROM_FILE, fileHash }
+      }
+      if (current.change.source !== 'file') replaced = originOf(current.change)
+      return { document, state: current.state, change: FROM_FILE, fileHash }
+    })
+    const applied = outcome.revision.number
+    if (!outcome.changed) {
+      this.#log.info({ file, revision: applied }, 'config is unchanged')
+      return 'unchanged'
+    }
+    if (replaced !== '') {
+      this.#log.warn(
+        { file, revision: applied, replaced },
+        'the config file replaces what was changed since it was loaded',
+      )
+    }
+    this.#log.info({ file, revision: applied }, 'config is applied')
+    return 'applied'
+  }
+}

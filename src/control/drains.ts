@@ -1,0 +1,283 @@
+// Versions on their way out: active → draining → drained. Follows the drains of the revision in force, watches what
+// each version still has open on all workers, ends that at the deadlines, and tells when nothing is left.
+import { VERSION_CELL } from '../observe/cells.ts'
+import type { Log } from '../observe/log.ts'
+import type { Series } from '../observe/series.ts'
+import type { ToWorker } from '../snapshot/protocol.ts'
+import { DrainTally, type TallySource } from './drain-tally.ts'
+import { described, Refusal } from './errors.ts'
+import type { Events } from './events.ts'
+import type { Change, Revision, Revisions } from './revisions.ts'
+import type { Drain } from './traffic-state.ts'
+import { checkVersion, serviceOf } from './written-service.ts'
+
+/** How often, in ms, the counters are read while something drains. */
+const POLL = 25
+/** Between the first and the last client that is sent away, in ms: all at once they would come back as a herd. */
+const SPREAD_LEAST = 100
+const SPREAD_MOST = 5000
+/** What is still open so long, in ms, after all of it should have ended is told again. */
+const PATIENCE = 2000
+/** Pinned users who could not be moved are tried again so much later, in ms. */
+const RETRY = 1000
+/** Applying a revision never takes so long, in ms. */
+const APPLY_MOST = 60_000
+
+/** How a version stands. Times are ISO. */
+export type DrainStatus = {
+  state: 'active' | 'draining' | 'drained'
+  inFlight: number
+  tunnels: number
+  /** Requests of users pinned to the version since it began to drain. */
+  pinnedRequests: number
+  since: string | null
+  /** When requests are ended. */
+  deadline: string | null
+  /** When tunnels are ended. */
+  tunnelDeadline: string | null
+  /** Requests and tunnels that ended by themselves since it began to drain. */
+  completed: number
+  /** Those that were ended at a deadline. */
+  forced: number
+  drainedAt: string | null
+}
+
+/** What drains need of the workers. */
+export interface DrainWorkers extends TallySource {
+  readonly counters: TallySource['counters'] & { read(row: number, cell: number): number }
+  readonly rows: { rowOf(series: Series): number | undefined }
+  broadcast(message: ToWorker): void
+}
+
+export type DrainsOptions = {
+  workers: DrainWorkers
+  revisions: Pick<Revisions, 'current' | 'onCommitted' | 'reapply'>
+  events: Pick<Events, 'publish' | 'list'>
+  log: Log
+}
+
+/** What came of a drain. */
+type Outcome = { drainedAt: string; completed: number; forced: number; pinnedRequests: number }
+
+/** A drain that is followed. */
+type Followed = {
+  drain: Drain
+  readonly tally: DrainTally
+  /** Workers still lead pinned users to the version. */
+  keepsPinned: boolean
+  /** When, in ms since 1970, what is open is told to end. */
+  endRequestsAt: number
+  endTunnelsAt: number
+  /** Null while it drains. */
+  outcome: Outcome | null
+}
+
+/** How the message of the event ends with which a drain does; a restart looks for it. */
+const DRAINED = 'is drained'
+
+export class Drains {
+  readonly #options: DrainsOptions
+  readonly #followed = new Map<string, Followed>()
+  #revision = 0
+  #timer: NodeJS.Timeout | null = null
+  #isMovingPinned = false
+  #movePinnedAt = 0
+  #closed = false
+
+  constructor(options: DrainsOptions) {
+    this.#options = options
+    options.revisions.onCommitted((revision, before) => this.#onCommitted(revision, before))
+  }
+
+  /** How a version stands now. Throws Refusal no_such_service, no_such_version. */
+  status(service: string, version: string): DrainStatus {
+    checkVersion(serviceOf(this.#options.revisions.current.config, service), version)
+    const followed = this.#followed.get(keyOf(service, version))
+    if (followed === undefined) return this.#active(service, version)
+    const { drain, tally, outcome } = followed
+    tally.update()
+    const { completed, forced, pinnedRequests } = outcome ?? tally
+    return {
+      state: outcome === null ? 'draining' : 'drained',
+      inFlight: tally.inFlight,
+      tunnels: tally.tunnels,
+      pinnedRequests,
+      since: drain.since,
+      deadline: drain.deadline,
+      tunnelDeadline: drain.tunnelDeadline,
+      completed,
+      forced,
+      drainedAt: outcome?.drainedAt ?? null,
+    }
+  }
+
+  /** Follows nothing more. */
+  close(): void {
+    this.#closed = true
+    this.#followed.clear()
+    this.#schedule()
+  }
+
+  #active(service: string, version: string): DrainStatus {
+    const { counters, rows } = this.#options.workers
+    const row = rows.rowOf({ kind: 'version', service, version })
+    const read = (cell: number) => (row === undefined ? 0 : counters.read(row, cell))
+    return {
+      state: 'active',
+      inFlight: read(VERSION_CELL.inFlight),
+      tunnels: read(VERSION_CELL.tunnels),
+      pinnedRequests: 0,
+      since: null,
+      deadline: null,
+      tunnelDeadline: null,
+      completed: 0,
+      forced: 0,
+      drainedAt: null,
+    }
+  }
+
+  #onCommitted(revision: Revision, before: Revision | null): void {
+    if (this.#closed) return
+    this.#revision = revision.number
+    const { config, state, change } = revision
+    const wanted = new Map(state.drains.map(drain => [keyOf(drain.service, drain.version), drain]))
+    for (const [key, { drain }] of this.#followed) {
+      const next = wanted.get(key)
+      if (next?.since === drain.since) continue
+      this.#followed.delete(key)
+      const service = config.services.find(({ name }) => name === drain.service)
+      const isLeft = service?.versions.some(({ name }) => name === drain.version) === true
+      if (next === undefined && isLeft) this.#tell(drain, change, 'is active again, its drain is cancelled')
+    }
+    for (const [key, drain] of wanted) {
+      const followed = this.#followed.get(key)
+      if (followed === undefined) {
+        this.#followed.set(key, this.#follow(drain, before === null))
+        if (before !== null) this.#tell(drain, change, `drains: ${deadlines(drain)}`)
+      } else if (followed.drain.deadline !== drain.deadline) {
+        const { keepsPinned } = followed
+        Object.assign(followed, { drain, keepsPinned: keepsPinned && drain.keepPinned, ...endsOf(drain) })
+        this.#tell(drain, change, `goes on draining: ${deadlines(drain)}`)
+      }
+    }
+    this.#poll()
+  }
+
+  #follow(drain: Drain, isRestart: boolean): Followed {
+    const { workers } = this.#options
+    const { service, version, keepPinned, deadline } = drain
+    const row = workers.rows.rowOf({ kind: 'version', service, version })
+    if (row === undefined) throw new Error(`no row for ${service}/${version}`)
+    return {
+      drain,
+      tally: new DrainTally(workers, row),
+      // A deadline that only just passed may have been ahead when the workers were told.
+      keepsPinned: keepPinned && Date.now() < Date.parse(deadline) + APPLY_MOST,
+      ...endsOf(drain),
+      outcome: isRestart ? this.#outcomeBefore(drain) : null,
+    }
+  }
+
+  /** When a drain was told to be over already, before this process began: what it counted is gone. */
+  #outcomeBefore({ service, version, since }: Drain): Outcome | null {
+    const told = this.#options.events
+      .list({ kind: 'drain', limit: 1000 })
+      .find(event => event.service === service && event.version === version)
+    if (told === undefined || told.time < since || !told.message.includes(DRAINED)) return null
+    return { drainedAt: told.time, completed: 0, forced: 0, pinnedRequests: 0 }
+  }
+
+  readonly #poll = (): void => {
+    const now = Date.now()
+    for (const followed of this.#followed.values()) if (followed.outcome === null) this.#step(followed, now)
+    void this.#movePinned(now)
+    this.#schedule()
+  }
+
+  /** Reads the counters only while something drains. */
+  #schedule(): void {
+    const isNeeded = [...this.#followed.values()].some(({ outcome }) => outcome === null)
+    if (isNeeded) this.#timer ??= setInterval(this.#poll, POLL).unref()
+    if (isNeeded || this.#timer === null) return
+    clearInterval(this.#timer)
+    this.#timer = null
+  }
+
+  #step(followed: Followed, now: number): void {
+    const { drain, tally } = followed
+    tally.update()
+    if (now >= followed.endRequestsAt) followed.endRequestsAt = this.#end(drain, 'requests', tally.inFlight, now)
+    if (now >= followed.endTunnelsAt) followed.endTunnelsAt = this.#end(drain, 'tunnels', tally.tunnels, now)
+    if (tally.inFlight > 0 || tally.tunnels > 0 || followed.keepsPinned) return
+    const { completed, forced, pinnedRequests } = tally
+    const { service, version } = drain
+    followed.outcome = { drainedAt: new Date(now).toISOString(), completed, forced, pinnedRequests }
+    this.#options.workers.broadcast({ type: 'closeIdle', service, version })
+    const text = `${DRAINED}: ${completed} completed, ${forced} forced`
+    this.#tell(drain, { actor: 'turnout', reason: null }, text)
+  }
+
+  /**
+   * Ends what a version has open now; answers when to look again. That is after both deadlines, because until then
+   * only an override brings anything new, and who asked for the version by name may have it.
+   */
+  #end({ service, version, ...drain }: Drain, what: 'requests' | 'tunnels', open: number, now: number): number {
+    const deadline = Date.parse(what === 'requests' ? drain.deadline : drain.tunnelDeadline)
+    // One client alone is no herd.
+    const spreadMs = open > 1 ? spreadOf(deadline - Date.parse(drain.since)) : 0
+    if (open > 0) this.#options.workers.broadcast({ type: 'end', what, service, version, spreadMs })
+    const last = Math.max(Date.parse(drain.deadline), Date.parse(drain.tunnelDeadline))
+    return Math.max(now + spreadMs, last) + PATIENCE
+  }
+
+  /** At its deadline a version keeps its pinned users no longer, which the workers learn by an apply. */
+  async #movePinned(now: number): Promise<void> {
+    const isDue = ({ drain, keepsPinned }: Followed) => keepsPinned && now >= Date.parse(drain.deadline)
+    const due = [...this.#followed.values()].filter(isDue).map(followed => ({ followed, drain: followed.drain }))
+    if (due.length === 0 || this.#isMovingPinned || now < this.#movePinnedAt) return
+    this.#isMovingPinned = true
+    try {
+      await this.#options.revisions.reapply()
+      // A deadline that was moved meanwhile is another one.
+      for (const { followed, drain } of due) if (followed.drain === drain) followed.keepsPinned = false
+    } catch (error) {
+      this.#movePinnedAt = Date.now() + RETRY
+      const isStopping = error instanceof Refusal && error.code === 'stopping'
+      if (!isStopping) {
+        const versions = due.map(({ drain }) => `${drain.service}/${drain.version}`)
+        const [fields, message] = described(error, 'pinned users could not be moved, trying again')
+        this.#options.log.error({ versions, ...fields }, message)
+      }
+    } finally {
+      this.#isMovingPinned = false
+    }
+  }
+
+  #tell({ service, version }: Drain, { actor, reason }: Pick<Change, 'actor' | 'reason'>, what: string): void {
+    const { events, log } = this.#options
+    const message = `version ${service}/${version} ${what}`
+    log.info({ service, version }, message)
+    events.publish({ kind: 'drain', actor, reason, service, version, revision: this.#revision, message })
+  }
+}
+
+/** When what is left is told to end for the first time. */
+function endsOf({ since, deadline, tunnelDeadline, keepPinned }: Drain) {
+  const end = Date.parse(deadline)
+  // Pinned users are sent there until then: they are moved first, and what they began may take a little longer.
+  const grace = keepPinned ? spreadOf(end - Date.parse(since)) : 0
+  return { endRequestsAt: end + grace, endTunnelsAt: Date.parse(tunnelDeadline) + grace }
+}
+
+/** A tenth of the drain, within bounds. */
+function spreadOf(length: number): number {
+  return Math.min(Math.max(length / 10, SPREAD_LEAST), SPREAD_MOST)
+}
+
+function deadlines({ deadline, tunnelDeadline }: Drain): string {
+  return `requests until ${deadline}, tunnels until ${tunnelDeadline}`
+}
+
+function keyOf(service: string, version: string): string {
+  return JSON.stringify([service, version])
+}

@@ -1,0 +1,91 @@
+// Which revision a start serves (CONTRACT §2): a config file whose content differs from the one last loaded becomes
+// a new revision; with an unchanged one the last applied revision stays in force, so a restart undoes no cutover.
+import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
+import type { Json } from '../config/document.ts'
+import type { Env } from '../config/env.ts'
+import { parseConfig } from '../config/load.ts'
+import type { Problem } from '../config/problems.ts'
+import type { Config } from '../config/schema.ts'
+import type { RevisionRow, Store } from '../store/sqlite.ts'
+import { OperatorError } from './errors.ts'
+import { type Change, type Revision, type Source, storedRevision } from './revisions.ts'
+import { NO_TRAFFIC_STATE, type TrafficState, tidied } from './traffic-state.ts'
+
+/** A valid config file. */
+export type LoadedFile = { document: Json; config: Config }
+
+/** What a start serves. */
+export type First = {
+  revision: Revision
+  /** It is to be stored. */
+  isNew: boolean
+  /** Hash of the file, where it is not the stored one. */
+  fileHash: string | null
+  /** For the log. */
+  why: string
+}
+
+/** What a revision that comes from the file says of itself. */
+export const FROM_FILE: Change = { source: 'file', actor: 'file', reason: null, summary: 'config file loaded' }
+
+/** Hash of what a file says: neither the order of keys nor comments nor formatting count. */
+export function hashOf(document: Json): string {
+  return createHash('sha256').update(canonical(document)).digest('hex')
+}
+
+/** Throws an OperatorError when the last applied revision is to be served and cannot be. */
+export function firstRevision(store: Store, file: LoadedFile, env: Env): First {
+  const last = store.inForce()
+  const fileHash = hashOf(file.document)
+  if (last === null) {
+    return { ...fromFile(file, 1, NO_TRAFFIC_STATE), fileHash, why: 'the state directory is new' }
+  }
+  const { revision } = last
+  if (last.fileHash === fileHash) {
+    const why = 'the config file is unchanged since it was last loaded'
+    return { revision: served(revision, env, store.file), isNew: false, fileHash: null, why }
+  }
+  const { document, state } = storedRevision(revision)
+  if (isDeepStrictEqual(document, file.document)) {
+    const why = 'the config file has changed to what is in force'
+    return { revision: served(revision, env, store.file), isNew: false, fileHash, why }
+  }
+  return { ...fromFile(file, revision.number + 1, state), fileHash, why: 'the config file has changed' }
+}
+
+function fromFile({ document, config }: LoadedFile, number: number, state: TrafficState) {
+  const time = new Date().toISOString()
+  return { revision: { number, time, change: FROM_FILE, document, state: tidied(state, config), config }, isNew: true }
+}
+
+/** A stored revision with its config, as this environment makes it. */
+function served(row: RevisionRow, env: Env, store: string): Revision {
+  const stored = storedRevision(row)
+  const parsed = parseConfig(JSON.stringify(stored.document), { env })
+  if (parsed.ok) return { ...stored, config: parsed.config }
+  const { number, time, change } = stored
+  const problems = parsed.problems.filter(({ severity }) => severity === 'error').map(described)
+  throw new OperatorError(
+    `revision ${number}, which is in force since ${time} (${originOf(change)}), can no longer be served: ` +
+      `${problems.join(' ')} Mend that, or change what the config file says: then it becomes the next revision. ` +
+      `The revision is kept in ${store}.`,
+  )
+}
+
+/** `config by ci`, `file`. */
+export function originOf({ source, actor }: { source: Source; actor: string }): string {
+  return source === actor ? source : `${source} by ${actor}`
+}
+
+/** Without a position, which the stored text has none of that anybody could look up. */
+function described({ path, message, fix }: Problem): string {
+  return `${path === '' ? '' : `${path}: `}${message}. ${fix}`
+}
+
+function canonical(value: Json): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+  if (value === null || typeof value !== 'object') return JSON.stringify(value)
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join()}}`
+}

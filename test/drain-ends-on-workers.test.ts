@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest'
+import { VERSION_CELL } from '../src/observe/cells.ts'
+import { type RawClient, startUpstream } from './support/raw.ts'
+import { type LocalTurnout, poll, shop, startLocal } from './support/turnout.ts'
+import { accept, closeCode, openTunnel, readFrames, type TunnelEnds } from './support/websocket.ts'
+import { get, ok } from './support/wire.ts'
+
+const service = 'shop'
+const EACH = 8
+
+function forced({ plane: { workers } }: LocalTurnout, version: string): number {
+  return workers.counters.read(workers.rows.rowOf({ kind: 'version', service, version })!, VERSION_CELL.forced)
+}
+
+test('what a version has is ended on every worker, of every revision and on listeners that are leaving', async () => {
+  const upstream = await startUpstream({ '/slow': () => {}, '/ws': accept })
+  const address = '127.0.0.1:0'
+  const listeners = [
+    { name: 'public', address },
+    { name: 'old', address },
+  ]
+  const document = shop({ blue: upstream, green: upstream }, {}, { listeners })
+  const turnout = await startLocal(document)
+  const to = (version: string) => [`X-Turnout-Version: ${version}`]
+  const old = { connect: () => turnout.connect('old') }
+  const tunnels: TunnelEnds[] = []
+  const slow: RawClient[] = []
+  const begin = async (listener: { connect: typeof old.connect }) => {
+    for (let i = 0; i < EACH; i++) {
+      tunnels.push(await openTunnel(listener, upstream, '/ws', to('blue')))
+      slow.push(listener.connect().write(get('/slow', to('blue'))))
+    }
+  }
+  await begin(turnout)
+  await begin(old)
+  const count = tunnels.length + slow.length
+  await upstream.until(() => upstream.requests.length === count, 'all requests')
+  await turnout.reload(shop({ blue: upstream, green: upstream }, { timeouts: { tunnel: '2h' } }))
+  const green = await openTunnel(turnout, upstream, '/ws', to('green'))
+  await begin(turnout)
+
+  const { workers } = turnout.plane
+  workers.broadcast({ type: 'end', what: 'requests', service, version: 'blue', spreadMs: 50 })
+  for (const client of slow) expect((await client.next()).status).toBe(503)
+  expect(tunnels.filter(({ toClient, toUpstream }) => toClient() + toUpstream() !== '')).toEqual([])
+  expect(forced(turnout, 'blue')).toBe(slow.length)
+
+  workers.broadcast({ type: 'end', what: 'tunnels', service, version: 'blue', spreadMs: 50 })
+  for (const { client, toClient, toUpstream } of tunnels) {
+    await client.until(() => toClient() !== '', '1001 at the client')
+    await upstream.until(() => toUpstream() !== '', '1001 at the upstream')
+    expect([...readFrames(toClient()), ...readFrames(toUpstream())].map(closeCode)).toEqual([1001, 1001])
+  }
+  expect([slow.length, tunnels.length]).toEqual([3 * EACH, 3 * EACH])
+  expect([forced(turnout, 'blue'), forced(turnout, 'green')]).toEqual([6 * EACH, 0])
+  expect([green.toClient(), green.toUpstream()]).toEqual(['', ''])
+})
+
+test('the idle connections to a version are closed on every worker', async () => {
+  const [blue, green] = [await startUpstream({ '*': ok('blue') }), await startUpstream({ '*': ok('green') })]
+  const turnout = await startLocal(shop({ blue, green }))
+  const clients = Array.from({ length: EACH }, () => turnout.connect())
+  for (const version of ['blue', 'green']) {
+    for (const client of clients) await client.ask(get('/', [`X-Turnout-Version: ${version}`]))
+  }
+  const kept = green.open
+  expect([blue.open, kept]).toEqual([blue.sides.length, green.sides.length])
+  turnout.plane.workers.broadcast({ type: 'closeIdle', service, version: 'blue' })
+  await poll(() => blue.open === 0, 'the connections closed')
+  expect(green.open).toBe(kept)
+  expect((await clients[0]!.ask(get('/', ['X-Turnout-Version: blue']))).text).toBe('blue')
+})
