@@ -87,7 +87,7 @@ test('the description is valid OpenAPI, and every call in it answers as it says'
   const blue = await startUpstream()
   const green = await startUpstream()
   const traffic = { split: { weights: { blue: 1, green: 0 }, by: [{ header: 'x-user-id' }] } }
-  const turnout = await startLocal(shop({ blue, green }, { traffic }, { workers: 1 }))
+  const turnout = await startLocal(shop({ blue, green }, { traffic, health: { path: '/' } }, { workers: 1 }))
   const admin = new AdminCaller(turnout.adminUrl)
   const description: Described = (await admin.get('/openapi.json')).json
   const validity = await new Validator().validate(structuredClone(description))
@@ -102,6 +102,8 @@ test('the description is valid OpenAPI, and every call in it answers as it says'
   expect(new Set(ids).size).toBe(ids.length)
 
   const check = checker(description)
+  const services = () => admin.get('/v1/services')
+  await poll(async () => (await services()).json.services[0].versions[0].endpoints[0].lastProbe !== null, 'a probe')
   CALLS['PUT /v1/config']!.call!.body = (await admin.get('/v1/config')).json
   for (const [operation, { path, call, wrong }] of Object.entries(CALLS)) {
     const [method, template] = operation.split(' ') as [string, string]

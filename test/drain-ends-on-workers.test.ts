@@ -33,11 +33,12 @@ test('what a version has is ended on every worker, of every revision and on list
   }
   await begin(turnout)
   await begin(old)
-  const count = tunnels.length + slow.length
-  await upstream.until(() => upstream.requests.length === count, 'all requests')
-  await turnout.reload(shop({ blue: upstream, green: upstream }, { timeouts: { tunnel: '2h' } }))
+  await upstream.until(() => upstream.requests.length === 4 * EACH, 'all requests')
+  const changed = shop({ blue: upstream, green: upstream }, { timeouts: { tunnel: '2h' } })
+  expect(await turnout.reload(changed)).toBe('applied')
   const green = await openTunnel(turnout, upstream, '/ws', to('green'))
   await begin(turnout)
+  await upstream.until(() => upstream.requests.length === 6 * EACH + 1, 'all requests')
 
   const { workers } = turnout.plane
   workers.broadcast({ type: 'end', what: 'requests', service, version: 'blue', spreadMs: 50 })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Event } from '../src/control/events.ts'
 import { KEPT_EVENTS } from '../src/store/sqlite.ts'
-import { open, shopDocument, stateDir } from './support/state-dir.ts'
+import { open, shopDocument } from './support/revisions.ts'
+import { stateDir } from './support/state-dir.ts'
 
 const drained = (version: string) => ({ kind: 'drain', actor: 'turnout', reason: null, message: 'drained', version })
 

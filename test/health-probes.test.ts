@@ -145,15 +145,29 @@ describe('a probe', () => {
     let blocked = 0
     const upstream = await startUpstream({
       '/healthz': side => {
-        // The whole process stands still for longer than the timeout, before the answer is on its way.
-        if (blocked++ < 2) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150)
-        setImmediate(() => side.write(ok()))
+        // The whole process stands still for longer than the timeout, and the answer takes a while after that.
+        if (blocked++ < 2) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250)
+        setTimeout(() => side.write(ok()), 20)
       },
     })
-    const test = startHealth(blue([upstream], probed({ timeout: '100ms', fall: 1 })))
+    const test = startHealth(blue([upstream], probed({ timeout: '200ms', fall: 1 })))
     await upstream.until(() => upstream.requests.length === 4, 'four probes')
     expect(test.messages).toEqual([])
     expect(test.of(upstream).lastProbe).toMatchObject({ ok: true })
+  })
+
+  test('is not failed where the answer came while the control plane stood still at the very end of its time', async () => {
+    const upstream = await startUpstream({
+      '/healthz': side => {
+        setTimeout(() => {
+          side.write(ok())
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+        }, 185)
+      },
+    })
+    const test = startHealth(blue([upstream], probed({ timeout: '200ms' })))
+    await poll(() => test.of(upstream).lastProbe, 'a result')
+    expect(test.of(upstream).lastProbe).toMatchObject({ ok: true, status: 200 })
   })
 })
 

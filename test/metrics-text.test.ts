@@ -232,6 +232,33 @@ test('weights are those of the config in force, 0 included', async () => {
   ])
 })
 
+test('a version is in one of its states', async () => {
+  const states = {
+    versionState: (_: string, version: string) => (version === 'blue' ? 'draining' : 'drained'),
+  } as const
+  const { lines } = startMetrics(SERIES, configOf(edited({})), states)
+  const labels = 'service="shop",version'
+  expect(await lines('turnout_version_state')).toEqual([
+    '# TYPE turnout_version_state gauge',
+    `turnout_version_state{${labels}="blue",state="active"} 0`,
+    `turnout_version_state{${labels}="blue",state="draining"} 1`,
+    `turnout_version_state{${labels}="blue",state="drained"} 0`,
+    `turnout_version_state{${labels}="green",state="active"} 0`,
+    `turnout_version_state{${labels}="green",state="draining"} 0`,
+    `turnout_version_state{${labels}="green",state="drained"} 1`,
+  ])
+})
+
+test('an endpoint is healthy or not', async () => {
+  const states = { isUsable: (...identity: string[]) => identity.join(' ') === 'shop blue http://127.0.0.1:9001' }
+  const { lines } = startMetrics(SERIES, configOf(edited({})), states)
+  expect(await lines('turnout_endpoint_healthy')).toEqual([
+    '# TYPE turnout_endpoint_healthy gauge',
+    'turnout_endpoint_healthy{service="shop",version="blue",endpoint="http://127.0.0.1:9001"} 1',
+    'turnout_endpoint_healthy{service="shop",version="green",endpoint="http://127.0.0.1:9002"} 0',
+  ])
+})
+
 test('label values are escaped', async () => {
   const { lines } = startMetrics([{ series: { kind: 'listener', listener: 'a"b\\c\nd' }, row: LISTENER }])
   expect(await lines('turnout_connections_open')).toContain('turnout_connections_open{listener="a\\"b\\\\c\\nd"} 0')

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Json } from '../src/config/document.ts'
 import { startUpstream } from './support/raw.ts'
-import { by, open, shopDocument, stateDir } from './support/state-dir.ts'
+import { by, open, shopDocument } from './support/revisions.ts'
+import { stateDir } from './support/state-dir.ts'
 import {
   ConfigFile,
   type LocalTurnout,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
 import { type Drain, leavingOf, NO_TRAFFIC_STATE, tidied, type Undo } from '../src/control/traffic-state.ts'
-import { shopDocument } from './support/state-dir.ts'
+import { shopDocument } from './support/revisions.ts'
 
 const DEADLINE = '2026-01-01T00:00:30.000Z'
 

@@ -17,6 +17,7 @@ export class EventStream {
   #isLive = false
   /** It had not taken everything at the last heartbeat. */
   #isStalled = false
+  #isOver = false
 
   /**
    * Sends what happened after the event with id `after`, and then what happens. A comment goes out every
@@ -34,6 +35,7 @@ export class EventStream {
 
   /** Lets go of everything; the connection is the caller's. */
   close(): void {
+    this.#isOver = true
     clearInterval(this.#heartbeat)
     this.#unsubscribe()
   }
@@ -50,7 +52,17 @@ export class EventStream {
     if (this.#response.writableNeedDrain) this.#isLive = false
   }
 
+  /** Never throws: what the store cannot tell ends the stream, and its reader comes back. */
   #catchUp(): void {
+    try {
+      this.#readOn()
+    } catch {
+      this.#response.destroy()
+    }
+  }
+
+  #readOn(): void {
+    if (this.#isOver) return
     this.#isStalled = false
     while (!this.#response.writableNeedDrain) {
       const page = this.#events.list({ after: this.#last, limit: PAGE })

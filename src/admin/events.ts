@@ -47,7 +47,7 @@ export function addEvents(api: Api, { events }: AdminParts, heartbeatMs = HEARTB
             'Each event has an id, its kind as event name, and as data the JSON that GET /v1/audit lists. ' +
             'With Last-Event-ID, what happened since then comes first.',
           answer: { description: 'A stream that does not end.', media: 'text/event-stream' },
-          problems: ['too_many_streams'],
+          problems: ['too_many_streams', 'store_failed'],
         }),
         headers: Type.Object({
           'last-event-id': Type.Optional(Type.String({ description: 'The last event that is known.' })),
@@ -86,6 +86,7 @@ export function addEvents(api: Api, { events }: AdminParts, heartbeatMs = HEARTB
           kind: Type.Optional(Type.String({ description: 'Only events of this kind.' })),
         },
         answer: { description: 'The stored events.', schema: closed({ events: Type.Array(EventSchema) }) },
+        problems: ['store_failed'],
       }),
     },
     async (request, reply) => reply.send({ events: events.list(request.query) }),

@@ -6,6 +6,7 @@ import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify'
 import type { Problem } from '../config/problems.ts'
 import { Refusal, type RefusalCode } from '../control/errors.ts'
 import type { Log } from '../observe/log.ts'
+import { StoreError } from '../store/sqlite.ts'
 
 type Entry = {
   status: number
@@ -28,7 +29,10 @@ const REFUSALS: Record<RefusalCode, Entry> = {
   invalid_weights: { status: 422, about: 'The weights cannot be served.' },
   apply_failed: { status: 503, about: 'A worker could not prepare the revision; the one in force stays.' },
   stopping: { status: 503, about: 'turnout is stopping.' },
-  store_failed: { status: 507, about: 'The revision could not be stored; the one in force stays.' },
+  store_failed: {
+    status: 507,
+    about: 'The store could not be read, or the revision not be stored; the one in force stays.',
+  },
 }
 
 const OWN = {
@@ -110,12 +114,21 @@ export function sendProblem(reply: FastifyReply, code: ProblemCode, detail: stri
 }
 
 /** Answers an error that the framework or a handler threw. What went wrong inside stays in the log. */
-export function sendError(error: FastifyError | ApiError | Refusal, reply: FastifyReply, log: Log): FastifyReply {
+export function sendError(
+  error: FastifyError | ApiError | Refusal | StoreError,
+  reply: FastifyReply,
+  log: Log,
+): FastifyReply {
   if (error instanceof ApiError) return sendProblem(reply, error.code, error.message, error)
   if (error instanceof Refusal) {
     const { code, message, problems } = error
     if (PROBLEMS[code].status >= 500) log.error({ code, err: error.cause }, `admin request refused: ${message}`)
-    return sendProblem(reply, code, message, { errors: problems?.map(fieldErrorOf) })
+    const errors = problems?.filter(({ severity }) => severity === 'error').map(fieldErrorOf)
+    return sendProblem(reply, code, message, { errors })
+  }
+  if (error instanceof StoreError) {
+    log.error({ err: error }, 'the store could not be read')
+    return sendProblem(reply, 'store_failed', error.message)
   }
   if ((error.statusCode ?? 500) < 500) {
     return sendProblem(reply, FRAMEWORK[error.code] ?? 'bad_request', error.message)

@@ -31,7 +31,7 @@ export type Answer<T> = {
   text: string
   /** The same, parsed, and safe to print: a name or an error from elsewhere cannot steer the terminal. */
   value: T
-  /** The time there, in ms since the epoch, to the second: deadlines are told by that clock. */
+  /** The time there, in ms since the epoch, half a second more or less: deadlines are told by that clock. */
   now: number
 }
 
@@ -86,7 +86,9 @@ export class AdminClient {
     const value = answer.isJson ? parse(answer.text) : undefined
     if (answer.status !== 200) throw this.#refused(answer, value)
     if (!isObject(value) || !(shape in value)) throw this.#foreign(answer)
-    return { text: answer.text, value: value as T, now: Date.parse(answer.headers.date ?? '') || Date.now() }
+    // The field tells whole seconds; half of one has passed on average.
+    const date = Date.parse(answer.headers.date ?? '') + 500
+    return { text: answer.text, value: value as T, now: date || Date.now() }
   }
 
   /** Asks `/readyz`, without a token; answers null when ready, else the text that says why not. */
@@ -126,7 +128,9 @@ export class AdminClient {
     const isOurs = isObject(value) && typeof value.detail === 'string' && !('proxy-status' in answer.headers)
     if (!isOurs) return this.#foreign(answer)
     const { code, detail, errors = [] } = value as Problem
-    const lines = [detail, ...errors.map(({ path, message }) => `  ${path}: ${message}`)]
+    // The detail of a problem with one error is that error.
+    const more = errors.filter(({ message }) => !detail.includes(message))
+    const lines = [detail, ...more.map(({ path, message }) => `  ${path}: ${message}`)]
     const advice = this.#advice(code)
     if (advice !== null) lines.push(advice)
     return new AdminError(lines.join('\n'), answer.text)

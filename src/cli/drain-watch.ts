@@ -21,18 +21,17 @@ export type Watched = {
   stopped: 'signal' | AdminError | null
 }
 
-/** Watches until no version is draining any more; prints to the screen where there is one. */
+/** Watches until no version is draining any more; shows it where there is a progress to show. */
 export async function watchDrains(
   client: AdminClient,
   service: string,
   drains: readonly NamedDrain[],
-  screen: Screen | null,
+  progress: DrainProgress | null,
 ): Promise<Watched> {
   const abort = new AbortController()
   const onSignal = () => abort.abort()
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  const progress = screen === null ? null : new Progress(screen, drains)
   let stopped: Watched['stopped'] = null
   const latest = new Map(drains.map(drain => [drain.version, drain]))
   try {
@@ -50,7 +49,7 @@ export async function watchDrains(
       await sleep(INTERVAL, undefined, { signal: abort.signal })
     }
   } catch (error) {
-    screen?.clearStatus()
+    progress?.stop()
     if (abort.signal.aborted) stopped = 'signal'
     else if (error instanceof AdminError) stopped = error
     else throw error
@@ -62,16 +61,17 @@ export async function watchDrains(
 }
 
 /** Prints how drains go on. */
-class Progress {
+export class DrainProgress {
   readonly #screen: Screen
-  /** Versions whose end was told, or came before the watching. */
+  /** Versions whose end is no news. */
   readonly #ended: Set<string>
   #lastFigures = ''
   #lastLineAt = Number.NEGATIVE_INFINITY
 
-  constructor(screen: Screen, drains: readonly NamedDrain[]) {
+  /** `left` names versions that were drained before. */
+  constructor(screen: Screen, left: ReadonlySet<string>) {
     this.#screen = screen
-    this.#ended = new Set(drains.filter(({ state }) => state !== 'draining').map(({ version }) => version))
+    this.#ended = new Set(left)
   }
 
   show(drains: readonly NamedDrain[], now: number): void {
@@ -92,6 +92,10 @@ class Progress {
     this.#lastFigures = figures
     this.#lastLineAt = performance.now()
     this.#screen.line(line)
+  }
+
+  stop(): void {
+    this.#screen.clearStatus()
   }
 
   #outcome({ version, state, since, drainedAt, completed, forced, pinnedRequests }: NamedDrain): string {

@@ -3,7 +3,7 @@ import type { DrainStatus } from '../control/drains.ts'
 import type { EndpointStatus, ServiceStatus, VersionStatus } from '../control/services.ts'
 import type { AdminClient } from './admin-client.ts'
 import type { Cell, Column, Screen } from './screen.ts'
-import { drainFigures, duration, percent, timeLeft } from './words.ts'
+import { about, drainFigures, percent, timeLeft } from './words.ts'
 
 const VERSION_COLUMNS: Column[] = [
   { title: 'VERSION' },
@@ -63,9 +63,9 @@ function showService(screen: Screen, service: ServiceStatus, now: number, hasEnd
   )
   for (const { url, state, reason, since, ejectedUntil } of versions.flatMap(({ endpoints }) => endpoints)) {
     if (state === 'healthy') continue
-    const until = ejectedUntil === null ? '' : `, ${duration(Date.parse(ejectedUntil) - now)} left`
+    const until = ejectedUntil === null ? '' : `, ${about(Date.parse(ejectedUntil) - now)} left`
     const why = reason === null ? '' : `: ${reason}`
-    screen.line(`  ${url} ${state} for ${duration(now - Date.parse(since))}${until}${why}`)
+    screen.line(`  ${url} ${state} for ${about(now - Date.parse(since))}${until}${why}`)
   }
 }
 
@@ -98,6 +98,6 @@ function endpointRow(version: string, endpoint: EndpointStatus): Cell[] {
 
 function drainLine(drain: DrainStatus, now: number): string {
   if (drain.state === 'draining') return `draining: ${drainFigures(drain)}, ${timeLeft(drain, now)}`
-  const when = drain.drainedAt === null ? '' : ` ${duration(now - Date.parse(drain.drainedAt))} ago`
+  const when = drain.drainedAt === null ? '' : ` ${about(now - Date.parse(drain.drainedAt))} ago`
   return `drained${when}: ${drain.completed} completed, ${drain.forced} forced`
 }

@@ -2,8 +2,8 @@
 // before and after; where versions leave, it then follows them until they are drained.
 import type { ServiceStatus } from '../control/services.ts'
 import type { TrafficResult } from '../control/traffic.ts'
-import { type AdminClient, AdminError, type Method } from './admin-client.ts'
-import { type NamedDrain, watchDrains } from './drain-watch.ts'
+import { type AdminClient, AdminError, type Answer, type Method } from './admin-client.ts'
+import { DrainProgress, type NamedDrain, watchDrains } from './drain-watch.ts'
 import type { Screen } from './screen.ts'
 import { sharesOf } from './words.ts'
 
@@ -50,9 +50,9 @@ export async function cutover(
   const body = { to, deadline, force, reason: options.reason }
   const call: Move = { service, method: 'POST', path: ['cutover'], body }
   if (!wait) return moveAtOnce(options, call)
-  const { value } = await move(options, call)
+  const { value, left } = await move(options, call)
   const undo = `"turnout rollback ${service}" takes it back`
-  return follow(options, service, value.drains, undo, drains => ({ ...value, drains }))
+  return follow(options, { service, drains: value.drains, left, undo }, drains => ({ ...value, drains }))
 }
 
 /** Takes the last cutover or split back; answers the exit code. */
@@ -70,10 +70,10 @@ export async function drain(
   const body = { deadline, reason: options.reason }
   const call: Move = { service, method: 'POST', path: ['versions', version, 'drain'], body }
   if (!wait) return moveAtOnce(options, call)
-  const { value } = await move(options, call)
-  const own = value.drains.filter(drain => drain.version === version)
-  const cancel = `"turnout drain ${service} ${version} --cancel" ends it`
-  return follow(options, service, own, cancel, ([now]) => {
+  const { value, left } = await move(options, call)
+  const drains = value.drains.filter(drain => drain.version === version)
+  const undo = `"turnout drain ${service} ${version} --cancel" ends it`
+  return follow(options, { service, drains, left, undo }, ([now]) => {
     // The answer has the version's drain twice: in the list, and as what was asked for.
     const { version: _, ...status } = now!
     return { ...value, drains: value.drains.map(drain => (drain.version === version ? now : drain)), ...status }
@@ -99,35 +99,50 @@ async function moveAtOnce(options: TrafficOptions, call: Move): Promise<number> 
   return EXIT.done
 }
 
+/** A change that was made. */
+type Moved = Answer<TrafficResult> & {
+  /** Versions that were drained before it: nothing of them is news. */
+  left: ReadonlySet<string>
+}
+
 /** Makes the call, and tells people how new users divided before and after it. */
-async function move({ client, screen, json }: TrafficOptions, { service, method, path, body, query }: Move) {
-  const call = () => client.call<TrafficResult>({ method, path: ['services', service, ...path], query, body }, 'drains')
-  if (json) return call()
-  const shares = async () => {
-    const { value } = await client.call<ServiceStatus>({ method: 'GET', path: ['services', service] }, 'versions')
-    return sharesOf(value)
-  }
-  const before = await shares()
-  const answer = await call()
+async function move({ client, screen, json }: TrafficOptions, call: Move): Promise<Moved> {
+  const { service, method, query, body } = call
+  const path = ['services', service]
+  const make = () => client.call<TrafficResult>({ method, path: [...path, ...call.path], query, body }, 'drains')
+  if (json) return { ...(await make()), left: new Set() }
+  const look = async () => (await client.call<ServiceStatus>({ method: 'GET', path }, 'versions')).value
+  const before = await look()
+  const answer = await make()
   const { revision, changed } = answer.value
-  const after = changed ? await shares() : before
-  const moved = after === before ? `${before}, as before` : `${before} → ${after}`
-  screen.line(`${service}: ${moved} (revision ${revision})`)
-  return answer
+  const shares = sharesOf(before)
+  const after = changed ? sharesOf(await look()) : shares
+  screen.line(
+    `${service}: ${after === shares ? `${shares}, as before` : `${shares} → ${after}`} (revision ${revision})`,
+  )
+  const left = before.versions.filter(({ state }) => state === 'drained').map(({ name }) => name)
+  return { ...answer, left: new Set(left) }
+}
+
+type Following = {
+  service: string
+  drains: readonly NamedDrain[]
+  left: ReadonlySet<string>
+  /** How to take it back. */
+  undo: string
 }
 
 /**
  * Watches drains to their end; answers the exit code. `result` is the answer for programs with the drains as they
- * stood then, `undo` says how to take it back.
+ * stood then.
  */
 async function follow(
   { client, screen, json }: TrafficOptions,
-  service: string,
-  drains: readonly NamedDrain[],
-  undo: string,
+  { service, drains, left, undo }: Following,
   result: (drains: NamedDrain[]) => object,
 ): Promise<number> {
-  const { drains: last, stopped } = await watchDrains(client, service, drains, json ? null : screen)
+  const progress = json ? null : new DrainProgress(screen, left)
+  const { drains: last, stopped } = await watchDrains(client, service, drains, progress)
   if (json) screen.line(JSON.stringify(result(last)))
   if (stopped instanceof AdminError) {
     const [first] = stopped.message.split('\n')

@@ -30,6 +30,11 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} m`
 }
 
+/** A time to the second: what is told of another machine's clock is not more exact. */
+export function about(ms: number): string {
+  return duration(Math.round(ms / 1000) * 1000)
+}
+
 /** What is told of a drain under way. */
 export type DrainFigures = Pick<
   DrainStatus,
@@ -47,5 +52,5 @@ export function timeLeft({ inFlight, tunnels, deadline, tunnelDeadline }: DrainF
   const [requests, sockets] = [until(deadline), until(tunnelDeadline)]
   // Requests and tunnels each have a deadline; what is told is the one that something waits for.
   const left = tunnels > 0 && (inFlight === 0 || requests === 0) ? sockets : requests
-  return `${duration(Math.ceil(left / 1000) * 1000)} left`
+  return `${about(left)} left`
 }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import type { Json } from '../config/document.ts'
 import type { Env } from '../config/env.ts'
-import { parseConfig } from '../config/load.ts'
+import { parseDocument } from '../config/load.ts'
 import type { Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import type { RevisionRow, Store } from '../store/sqlite.ts'
@@ -62,7 +62,7 @@ function fromFile({ document, config }: LoadedFile, number: number, state: Traff
 /** A stored revision with its config, as this environment makes it. */
 function served(row: RevisionRow, env: Env, store: string): Revision {
   const stored = storedRevision(row)
-  const parsed = parseConfig(JSON.stringify(stored.document), { env })
+  const parsed = parseDocument(stored.document, { env })
   if (parsed.ok) return { ...stored, config: parsed.config }
   const { number, time, change } = stored
   const problems = parsed.problems.filter(({ severity }) => severity === 'error').map(described)
@@ -78,7 +78,7 @@ export function originOf({ source, actor }: { source: Source; actor: string }): 
   return source === actor ? source : `${source} by ${actor}`
 }
 
-/** Without a position, which the stored text has none of that anybody could look up. */
+/** A stored document has no lines, so its path says where a problem is. */
 function described({ path, message, fix }: Problem): string {
   return `${path === '' ? '' : `${path}: `}${message}. ${fix}`
 }

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Json } from '../config/document.ts'
 import type { Env } from '../config/env.ts'
-import { parseConfig } from '../config/load.ts'
+import { parseDocument } from '../config/load.ts'
 import type { Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../observe/log.ts'
@@ -143,7 +143,7 @@ export class Revisions {
 
   /** Checks a document as a successor of the one in force: throws Refusal invalid_config (problems) or fixed_key. */
   check(document: Json): { config: Config; warnings: Problem[] } {
-    const parsed = parseConfig(JSON.stringify(document), { env: this.#options.env })
+    const parsed = parseDocument(document, { env: this.#options.env })
     if (!parsed.ok) {
       const { problems } = parsed
       const errors = problems.filter(({ severity }) => severity === 'error')

@@ -15,6 +15,8 @@ export type Call = {
   headers?: OutgoingHttpHeaders
   /** An object is sent as JSON; a merge patch with PATCH. */
   body?: unknown
+  /** Address to call from; default 127.0.0.1. */
+  from?: string
 }
 
 /** Calls an admin API, each time on a connection of its own. */
@@ -33,7 +35,7 @@ export class AdminCaller {
     return this.call('GET', path, call)
   }
 
-  call(method: string, path: string, { token = this.#token, headers = {}, body }: Call = {}): Promise<Reply> {
+  call(method: string, path: string, { token = this.#token, headers = {}, body, from }: Call = {}): Promise<Reply> {
     const isJson = body !== undefined && !Buffer.isBuffer(body) && typeof body !== 'string'
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
     const payload = isJson ? JSON.stringify(body) : (body as string | Buffer | undefined)
@@ -45,6 +47,7 @@ export class AdminCaller {
         method,
         path,
         agent: false,
+        localAddress: from,
         headers: {
           host,
           ...(isJson ? { 'content-type': type } : {}),

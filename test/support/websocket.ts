@@ -25,7 +25,7 @@ export type TunnelEnds = {
 }
 
 /**
- * Opens a tunnel to an upstream whose script for the target is `accept`, or one that speaks another protocol. It is
+ * Opens a tunnel, one at a time, to an upstream whose script for the target is `accept` or alike. It is
  * broken when the test ends, so that nobody waits for a goodbye.
  */
 export async function openTunnel(
@@ -38,7 +38,7 @@ export async function openTunnel(
   const isOther = ask.some(line => line.startsWith('Upgrade:'))
   const answer = await client.ask(get(target, isOther ? ask : [...ASK, ...ask]))
   if (answer.status !== 101) throw new Error(`no tunnel: ${answer.start}`)
-  const side = upstream.last
+  const side = upstream.sides.findLast(({ tunnel }) => tunnel)!
   onTestFinished(() => {
     client.reset()
     side.reset()

@@ -28,4 +28,11 @@ export function addBodies(app: FastifyInstance): void {
       throw new ApiError('unsupported_media_type', 'The body is compressed; send it as it is.')
     }
   })
+  app.addHook('preValidation', async request => {
+    const schema = request.routeOptions.schema as Record<string, unknown> | undefined
+    if (schema?.['x-optional-body'] === true) request.body ??= {}
+    else if (schema?.body === undefined && request.body !== undefined) {
+      throw new ApiError('invalid_request', 'The call takes no body.')
+    }
+  })
 }

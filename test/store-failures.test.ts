@@ -1,0 +1,261 @@
+import { execFileSync, spawn } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { Store } from '../src/store/sqlite.ts'
+import { startUpstream } from './support/raw.ts'
+import { by, open, shopDocument } from './support/revisions.ts'
+import { stateDir } from './support/state-dir.ts'
+import { COMMAND, ConfigFile, poll, shop, spawnTurnout, startLocal, startProcess, weights } from './support/turnout.ts'
+import { ok } from './support/wire.ts'
+
+const isRoot = process.getuid!() === 0
+
+/** The message of what is thrown. */
+function failure(job: () => unknown): string {
+  try {
+    job()
+  } catch (error) {
+    expect(error).toMatchObject({ name: 'StoreError' })
+    return (error as Error).message
+  }
+  throw new Error('nothing was thrown')
+}
+
+/** The connection of a store, on which SQLite itself can be told to fail as it does on a bad disk. */
+function connectionOf(store: Store): DatabaseSync {
+  const prepare = vi.spyOn(DatabaseSync.prototype, 'prepare')
+  store.fileHash()
+  const [db] = prepare.mock.contexts
+  prepare.mockRestore()
+  return db as DatabaseSync
+}
+
+/** A directory with a store that holds two revisions. */
+async function usedDir(): Promise<string> {
+  const dir = stateDir()
+  const { store, revisions } = open(dir, shopDocument({ blue: 1 }))
+  await revisions.start()
+  const document = shopDocument(
+    { green: 1 },
+    { routes: Array.from({ length: 300 }, (_, i) => ({ service: 'shop', name: `r${i}` })) },
+  )
+  await revisions.change(({ state }) => ({ document, state, change: by('ci') }))
+  store.close()
+  return dir
+}
+
+test('nobody but its user may read the store', () => {
+  const dir = stateDir()
+  const store = new Store(join(dir, 'deeper'))
+  const modes = [dir, join(dir, 'deeper'), ...readdirSync(join(dir, 'deeper')).map(name => join(dir, 'deeper', name))]
+  expect(modes.map(path => (statSync(path).mode & 0o777).toString(8))).toEqual(['700', '700', '600', '600', '600'])
+  store.close()
+})
+
+test('a disk that is full while turnout runs: the change is refused, the running revision stays, and turnout goes on', async () => {
+  const [blue, green] = [await startUpstream({ '*': ok('blue') }), await startUpstream({ '*': ok('green') })]
+  const to = (version: string) => shop({ blue, green }, weights({ [version]: 1 }))
+  const turnout = await startProcess(to('blue'))
+  // No file of the process may grow beyond this: the same error of the same system call as a quota's.
+  const limit = (size: string) => execFileSync('prlimit', ['--pid', `${turnout.child.pid}`, `--fsize=${size}`])
+  limit(`${statSync(join(turnout.file.stateDir, 'turnout.db-wal')).size}:unlimited`)
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    const outcome = await turnout.reload(to('green'))
+    expect(outcome).toMatchObject({ level: 'error', revision: 1 })
+    expect(outcome.msg).toMatch(
+      /^config could not be applied, the running revision stays: .*turnout\.db cannot be written \(the disk failed: /,
+    )
+    expect((await turnout.get('/')).body).toBe('blue')
+    expect((await turnout.admin('/readyz')).status).toBe(200)
+  }
+  const scrape = await turnout.scrape()
+  expect(scrape.value('turnout_config_revision')).toBe(1)
+  expect(scrape.value('turnout_config_reloads_total{outcome="failed"}')).toBe(2)
+  limit('unlimited:unlimited')
+  expect(await turnout.reload(to('green'))).toMatchObject({ msg: 'config is applied', revision: 2 })
+  expect((await turnout.get('/')).body).toBe('green')
+})
+
+test.for([
+  [
+    'full',
+    'PRAGMA max_page_count = 1',
+    'PRAGMA max_page_count = 1000000',
+    'no space left: database or disk is full). Make room on the disk.',
+  ],
+  [
+    'read-only',
+    'PRAGMA query_only = 1',
+    'PRAGMA query_only = 0',
+    'it is read-only: attempt to write a readonly database). Let this user write it.',
+  ],
+] as const)('a %s database refuses changes and events, and takes them again later', async ([_, fail, mend, reason]) => {
+  const { store, events, revisions, log } = open(stateDir(), shopDocument({ blue: 1 }))
+  await revisions.start()
+  const db = connectionOf(store)
+  db.exec(fail)
+  const summary = 'x'.repeat(100_000)
+  const change = () =>
+    revisions.change(({ state }) => ({ document: shopDocument({ green: 1 }), state, change: { ...by('ci'), summary } }))
+  const message = `${store.file} cannot be written (${reason}`
+  await expect(change()).rejects.toEqual(expect.objectContaining({ name: 'Refusal', code: 'store_failed', message }))
+  expect(revisions.current.number).toBe(1)
+  expect(store.inForce()!.revision.number).toBe(1)
+  events.publish({ kind: 'health', actor: 'turnout', reason: null, message: summary })
+  expect(log.at(-1)).toMatchObject({ level: 'error', msg: `an event is not kept for the audit: ${message}` })
+  db.exec(mend)
+  expect(await change()).toMatchObject({ changed: true, revision: { number: 2 } })
+  expect(events.list({ limit: 9 }).map(({ revision }) => revision)).toEqual([2, 1])
+  store.close()
+})
+
+test('a second turnout on the same directory ends at once, and the first one notices nothing', async () => {
+  const upstream = await startUpstream()
+  const first = await startProcess(shop({ blue: upstream }))
+  const second = spawnTurnout(first.file)
+  expect(await second.exited).toBe(1)
+  const { stateDir: dir } = first.file
+  expect(await second.logged('turnout could not start')).toMatchObject({
+    level: 'error',
+    msg: `turnout could not start: another turnout runs with the state directory ${dir}. Stop it, or give this one a directory of its own.`,
+  })
+  expect((await first.get('/')).status).toBe(200)
+  expect(await first.reload(shop({ blue: upstream }, {}, { log: { level: 'debug' } }))).toMatchObject({ revision: 2 })
+})
+
+test('the directory is free again after a stop, and after a start that failed', async () => {
+  const upstream = await startUpstream()
+  const file = new ConfigFile(shop({ blue: upstream }, {}, { admin: { address: '127.0.0.1:1' } }))
+  const taken = { admin: { address: new URL((await startLocal(shop({ blue: upstream }))).adminUrl).host } }
+  file.write(shop({ blue: upstream }, {}, taken))
+  await expect(startLocal(file)).rejects.toThrow(/^admin\.address: listen EADDRINUSE/)
+  // What did not come into force is no revision.
+  file.write(shop({ blue: upstream }))
+  const first = await startLocal(file)
+  expect(first.plane.revision.number).toBe(1)
+  await first.close()
+  expect((await startLocal(file)).plane.revision.number).toBe(1)
+})
+
+test.for([
+  [
+    'garbage',
+    (file: string) => writeFileSync(file, 'this is no database, whatever else it may be\n'.repeat(100)),
+    /is damaged \(file is not a database\)/,
+  ],
+  ['cut short', (file: string) => truncateSync(file, 3 * 4096), /is damaged \(.*malformed.*\)/],
+  ['empty', (file: string) => truncateSync(file, 0), /is damaged \(it holds no revisions\)/],
+  [
+    'overwritten in the middle',
+    (file: string) => {
+      const bytes = readFileSync(file)
+      writeFileSync(file, bytes.fill(0xff, 4096, 2 * 4096))
+    },
+    /is damaged \(.*\)/,
+  ],
+] as const)('a database that is %s is a failed start, and stays as it is', async ([_, damage, reason]) => {
+  const dir = await usedDir()
+  const file = join(dir, 'turnout.db')
+  damage(file)
+  const before = readFileSync(file)
+  const message = failure(() => new Store(dir))
+  expect(message).toMatch(reason)
+  expect(message.startsWith(`${file} `)).toBe(true)
+  expect(message).toMatch(/Restore a copy of its directory, or move that away to begin anew with the config file\.$/)
+  expect(readFileSync(file).equals(before)).toBe(true)
+})
+
+test('the command says so, and ends with code 1', async () => {
+  const file = new ConfigFile(shop({ blue: { url: 'http://127.0.0.1:9001' } }))
+  mkdirSync(file.stateDir)
+  writeFileSync(join(file.stateDir, 'turnout.db'), 'garbage'.repeat(1000))
+  const turnout = spawnTurnout(file)
+  expect(await turnout.exited).toBe(1)
+  const { level, msg } = await turnout.logged('turnout could not start')
+  expect(level).toBe('error')
+  expect(msg).toMatch(/^turnout could not start: \S+\/state\/turnout\.db is damaged \(/)
+})
+
+test('a database that is gone while its log is left is a failed start', async () => {
+  const dir = await usedDir()
+  const file = join(dir, 'turnout.db')
+  writeFileSync(`${file}-wal`, 'what was not moved into the database yet')
+  rmSync(file)
+  expect(failure(() => new Store(dir))).toBe(
+    `${file} is missing, though its ${file}-wal is there. Restore it, or move both away.`,
+  )
+  expect(existsSync(file)).toBe(false)
+})
+
+test('the store of a newer turnout is not touched', async () => {
+  const dir = await usedDir()
+  const file = join(dir, 'turnout.db')
+  const db = new DatabaseSync(file)
+  db.exec('PRAGMA user_version = 2')
+  db.close()
+  expect(failure(() => new Store(dir))).toBe(
+    `${file} is of a newer turnout (layout 2, this one knows 1). Run that version, or name another state directory.`,
+  )
+})
+
+test('what a killed start left behind is no obstacle', () => {
+  const dir = stateDir()
+  mkdirSync(dir)
+  writeFileSync(join(dir, 'turnout.db.new'), 'half of a databa')
+  writeFileSync(join(dir, 'turnout.lock'), '')
+  const store = new Store(dir)
+  expect(store.inForce()).toBeNull()
+  expect(readdirSync(dir).sort()).toEqual(['turnout.db', 'turnout.db-wal', 'turnout.lock'])
+  store.close()
+})
+
+test('a directory that cannot be made is a failed start', () => {
+  const dir = stateDir()
+  writeFileSync(dir, 'a file')
+  expect(failure(() => new Store(join(dir, 'state')))).toBe(
+    `the state directory ${dir}/state cannot be created (ENOTDIR). Let this user create it, or name another one.`,
+  )
+})
+
+test.skipIf(isRoot)('a directory or database that is not writable is a failed start', async () => {
+  const dir = await usedDir()
+  chmodSync(join(dir, 'turnout.db'), 0o400)
+  expect(failure(() => new Store(dir))).toMatch(
+    /turnout\.db cannot be opened \(it is read-only: .*\)\. Let this user write/,
+  )
+  rmSync(join(dir, 'turnout.lock'))
+  chmodSync(dir, 0o500)
+  expect(failure(() => new Store(dir))).toMatch(
+    /turnout\.lock cannot be locked \(it cannot be opened: .*\)\. Let this user/,
+  )
+  chmodSync(dir, 0o700)
+})
+
+test('a full disk does not keep turnout from starting with what it has', async () => {
+  const upstream = await startUpstream()
+  const killed = await startProcess(shop({ blue: upstream }))
+  killed.signal('SIGKILL')
+  await killed.exited
+  const command = `ulimit -f 0 && exec "$0" "$@"`
+  const argv = ['-c', command, process.execPath, COMMAND, 'run', '--config', killed.file.path, '--json']
+  const child = spawn('bash', argv, { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let output = ''
+  child.stdout.on('data', data => {
+    output += data
+  })
+  await poll(() => output.includes('"msg":"ready"') || child.exitCode !== null, 'the start')
+  expect(output).toContain('revision 1 serves: the config file is unchanged since it was last loaded')
+})
