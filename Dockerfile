@@ -32,5 +32,8 @@ COPY config config
 RUN mkdir state && chown node:node state
 USER node
 EXPOSE 8080
+# Asks the admin address 127.0.0.1:9901; where the config has another one, TURNOUT_ADMIN_URL names it.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["node", "--disable-sigusr1", "dist/turnout.js", "healthcheck"]
 # Node is process 1, so it gets the signals itself. SIGUSR1 would open the inspector.
 CMD ["node", "--disable-sigusr1", "dist/turnout.js", "run"]

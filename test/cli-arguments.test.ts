@@ -57,8 +57,6 @@ test('durations', () => {
 
 test.for([
   [['split', 'shop'], 'VERSION=WEIGHT… is missing'],
-  [['split', 'shop', 'blue:90'], '"blue:90" is not VERSION=WEIGHT, such as blue=90 or green=0.5'],
-  [['cutover', 'shop'], 'VERSION is missing'],
   [['cutover', 'shop', 'green', '--deadline', '30'], '--deadline: "30" is not a duration'],
   [['drain', 'shop', 'blue', '--cancel', '--deadline', '1s'], '--cancel ends the drain'],
   [['explain', 'shop', '--header', 'ann'], `--header "ann": write it as --header 'x-user-id: ann'`],

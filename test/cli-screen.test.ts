@@ -3,7 +3,7 @@
 import { Writable } from 'node:stream'
 import { afterEach, expect, test, vi } from 'vitest'
 import { Screen } from '../src/cli/screen.ts'
-import { duration, percent, timeLeft } from '../src/cli/words.ts'
+import { drainFigures, duration, percent, timeLeft } from '../src/cli/words.ts'
 
 class Recorder extends Writable {
   text = ''
@@ -101,10 +101,14 @@ test('what is left of a drain is told by the deadline that something waits for',
   const times = { deadline: '2026-01-01T00:00:30Z', tunnelDeadline: '2026-01-01T00:01:00Z' }
   const figures = { completed: 0, forced: 0, ...times }
   const now = Date.parse('2026-01-01T00:00:10.500Z')
-  expect(timeLeft({ inFlight: 1, tunnels: 1, ...figures }, now)).toBe('20 s left')
-  expect(timeLeft({ inFlight: 0, tunnels: 1, ...figures }, now)).toBe('50 s left')
-  expect(timeLeft({ inFlight: 0, tunnels: 0, ...figures }, now)).toBe('20 s left')
+  const left = (inFlight: number, tunnels: number, at: number) => timeLeft({ inFlight, tunnels, ...figures }, at)
+  expect(left(1, 1, now)).toBe(19_500)
+  expect(left(0, 1, now)).toBe(49_500)
+  expect(left(0, 0, now)).toBe(19_500)
   // Requests that are late at their end do not make the tunnels' time less.
-  expect(timeLeft({ inFlight: 1, tunnels: 1, ...figures }, now + 20_000)).toBe('30 s left')
-  expect(timeLeft({ inFlight: 1, tunnels: 1, ...figures }, now + 90_000)).toBe('0 s left')
+  expect(left(1, 1, now + 20_000)).toBe(29_500)
+  expect(left(1, 1, now + 90_000)).toBe(0)
+  expect(drainFigures({ inFlight: 2, tunnels: 1, ...figures }, now)).toBe(
+    '(20 s left): 2 in flight, 1 tunnel, 0 completed, 0 forced',
+  )
 })

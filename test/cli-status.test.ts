@@ -59,7 +59,7 @@ test('status: a drain with its figures', async () => {
   const draining = (await run('status')).stdout.split('\n')
   expect(draining[2]).toBe('  blue          0    0 %  draining     1/1          1        0')
   expect(draining[4]).toMatch(
-    /^ {2}blue draining: 1 in flight, 0 tunnels, 0 completed, 0 forced, (5 m 0|4 m 59) s left$/,
+    /^ {2}blue draining \((5 m 0|4 m 5\d) s left\): 1 in flight, 0 tunnels, 0 completed, 0 forced$/,
   )
   letGo()
   const isDrained = async () => (await local.admin('/v1/services/shop')).body.includes('"drained"')
@@ -96,6 +96,13 @@ test('status --json is the answer of the API, unchanged; so is a refusal', async
     stdout: '',
     stderr: expect.stringMatching(/^turnout: no service "shp"/),
   })
+})
+
+test('a listener for clients is told from the admin API', async () => {
+  const { local } = await start(SPLIT, { routes: [{ service: 'shop', match: { hosts: ['shop.test'] } }] })
+  const { code, stdout, stderr } = await turnout(['status', '--json', '--admin', local.url()])
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toContain(`${local.url()} answered 404, but not as turnout's admin API does.\n`)
 })
 
 test('tokens come from the environment, and refusals say which variable', async () => {

@@ -3,8 +3,6 @@ import { createServer, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { AdminClient, AdminError } from '../src/cli/admin-client.ts'
 import { turnout } from './support/command.ts'
-import { startUpstream } from './support/raw.ts'
-import { shop, startLocal } from './support/turnout.ts'
 
 /** What `call` says goes wrong at an address. */
 async function failure(url: string, env: Record<string, string> = {}, method: 'GET' | 'PUT' = 'GET'): Promise<string> {
@@ -148,16 +146,6 @@ test('an endless page is not read', async () => {
 test('names from elsewhere cannot steer the terminal', async () => {
   const bytes = json('404 Not Found', 'application/problem+json', String.raw`{"code":"x","detail":"\u001b[2Jgone"}`)
   expect(await failure(`http://${await answering(bytes)}`)).toBe('?[2Jgone')
-})
-
-test('a listener for clients is named as such', async () => {
-  const upstream = await startUpstream()
-  const { url } = {
-    url: (
-      await startLocal(shop({ blue: upstream }, {}, { routes: [{ service: 'shop', match: { hosts: ['a.test'] } }] }))
-    ).url(),
-  }
-  expect(await failure(url)).toContain(`${url} answered 404, but not as turnout's admin API does.`)
 })
 
 test('healthcheck: nothing listens, or nothing answers', async () => {

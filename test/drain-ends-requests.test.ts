@@ -75,7 +75,6 @@ describe('a request of a drained version that has no answer yet', () => {
     for (const client of [first, second]) expect((await client.next()).status).toBe(503)
     expect(plane.forced()).toBe(2)
     expect((await plane.connect().ask(get('/next'))).text).toBe('GET /next')
-    expect(upstream.requests.length).toBe(2)
   })
 
   test('what was sent behind it on the same connection is not answered', async () => {
@@ -182,9 +181,9 @@ describe('which requests end, and when', () => {
       sides.push(upstream.last)
     }
     const [answered, upgraded, late, soon] = clients as [(typeof clients)[0], ...typeof clients]
-    const times = [0.4, 0.5, 0.9, 0.1]
+    const times = [0.8, 0.8, 0.9, 0.1]
     const at = performance.now()
-    endRequests(plane, 'blue', 400, () => times.shift()!)
+    endRequests(plane, 'blue', 600, () => times.shift()!)
     sides[0]!.write(ok('in time'))
     accept(sides[1]!)
     expect((await answered.next()).text).toBe('in time')
@@ -192,9 +191,9 @@ describe('which requests end, and when', () => {
     // The connection goes on to another request, which is not meant.
     answered.write(get('/'))
     expect((await soon!.next()).status).toBe(503)
-    expect(performance.now() - at).toBeGreaterThanOrEqual(39)
+    expect(performance.now() - at).toBeGreaterThanOrEqual(59)
     expect((await late!.next()).status).toBe(503)
-    expect(performance.now() - at).toBeGreaterThanOrEqual(359)
+    expect(performance.now() - at).toBeGreaterThanOrEqual(539)
     expect([upgraded!.ending, upgraded!.unread, answered.unread]).toEqual(['', '', ''])
     expect([plane.forced(), plane.tunnels(), plane.inFlight()]).toEqual([2, 1, 1])
     sides[1]!.reset()
@@ -205,7 +204,7 @@ describe('which requests end, and when', () => {
     const plane = await startPlane({ versions: { blue: upstream } })
     const clients = [plane.connect().write(get('/')), plane.connect().write(get('/'))]
     await upstream.until(() => upstream.requests.length === 2, 'the requests')
-    endRequests(plane, 'blue', 100, () => 1)
+    endRequests(plane, 'blue', 300, () => 1)
     clients[0]!.reset()
     expect((await clients[1]!.next()).status).toBe(503)
     expect(plane.forced()).toBe(1)
@@ -233,6 +232,7 @@ test('the idle connections of a drained version are closed, and it can still be 
   slowSide.write(ok('at last'))
   expect((await slow.next()).text).toBe('at last')
   expect((await client.ask(to('blue', '/'))).text).toBe('GET /')
+  expect([blue.sides.length, plane.pools()]).toEqual([2, { open: 2, idle: 2 }])
   expect(plane.errors()).toEqual({})
 })
 

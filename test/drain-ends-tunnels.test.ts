@@ -54,8 +54,10 @@ describe('the WebSocket of a drained version', () => {
     expect([closeCode(frame!), frame!.masked]).toEqual([1001, true])
     expect([plane.tunnels(), client.ending, side.ending]).toEqual([1, '', ''])
     // Each side is let go as soon as it answers, whatever the other does.
+    const at = performance.now()
     client.write(close(1001, true))
     expect(await client.ended()).toBe('fin')
+    expect(performance.now() - at).toBeLessThan(PATIENCE_MS / 2)
     client.end()
     expect(side.ending).toBe('')
     side.write(close(1001, false))
@@ -138,9 +140,29 @@ describe('the WebSocket of a drained version', () => {
     await client.until(() => toClient().length === cut, 'a piece of a header')
     endTunnels(plane)
     await until(() => toUpstream() !== '', 'the upstream was told')
+    // The client's last word does not end what is under way to it.
+    client.write(close(1001, true))
+    await quiet(20)
+    expect(client.ending).toBe('')
     side.write(whole.subarray(cut))
     await client.until(() => toClient().length > whole.length, 'the close frame')
     expect(codes(toClient())).toEqual([null, 1001])
+    expect(await client.ended()).toBe('fin')
+  })
+
+  test('has a second to answer from when both sides were told, not only one', async () => {
+    const { plane, tunnel } = await start()
+    const { side, client, toClient } = tunnel
+    const whole = frame(OPCODE.binary, 'payload')
+    side.write(whole.subarray(0, 5))
+    await client.until(() => toClient().length === 5, 'half a frame')
+    endTunnels(plane)
+    await quiet(PATIENCE_MS / 2)
+    side.write(whole.subarray(5))
+    await client.until(() => toClient().length > whole.length, 'the close frame')
+    const at = performance.now()
+    await until(() => plane.tunnels() === 0, 'the tunnel closed')
+    expect(performance.now() - at).toBeGreaterThan(PATIENCE_MS - SWEEP_MS)
   })
 
   test('ends without a word in the direction of a frame that does not end', async () => {
@@ -159,7 +181,7 @@ describe('the WebSocket of a drained version', () => {
     await upstream.until(() => upstream.open === 0, 'the upstream connection closed')
   })
 
-  test('the sender of half a frame goes away: the rest is not waited for', async () => {
+  test.each(['fin', 'reset'])('the sender of half a frame goes away (%s): the rest is not waited for', async how => {
     const { upstream, plane, tunnel } = await start()
     const { side, client, toClient } = tunnel
     const half = frame(OPCODE.binary, payload(100)).subarray(0, 50)
@@ -168,7 +190,8 @@ describe('the WebSocket of a drained version', () => {
     const at = performance.now()
     endTunnels(plane)
     await upstream.until(() => tunnel.toUpstream() !== '', 'the upstream was told')
-    side.end()
+    if (how === 'fin') side.end()
+    else side.reset()
     expect(await client.ended()).toBe('fin')
     expect(performance.now() - at).toBeLessThan(PATIENCE_MS / 2)
     expect(toClient()).toBe(half.toString('latin1'))
@@ -218,6 +241,33 @@ describe('the WebSocket of a drained version', () => {
     expect(performance.now() - at).toBeLessThan(2 * PATIENCE_MS + 5 * SWEEP_MS)
     client.socket.resume()
     expect(plane.forced()).toBe(1)
+  })
+
+  test('a side that is held back is read again, so that its answer is seen', async () => {
+    const { upstream, plane, tunnel } = await start()
+    const { client, side } = tunnel
+    client.socket.pause()
+    const piece = frame(OPCODE.binary, payload(16 * 1024))
+    let sent = 0
+    /** The next frame is passed on whole. */
+    const passes = () => {
+      side.write(piece)
+      sent += piece.length
+      const passed = until(() => plane.bytesOut() === sent, 'a frame passed', 200)
+      return passed.then(
+        () => true,
+        () => false,
+      )
+    }
+    while (await passes());
+    endTunnels(plane)
+    await upstream.until(() => tunnel.toUpstream() !== '', 'the upstream was told')
+    const at = performance.now()
+    side.write(close(1001, false))
+    await upstream.until(() => side.ending === 'fin', 'FIN at the upstream')
+    expect(performance.now() - at).toBeLessThan(PATIENCE_MS / 2)
+    // The frame that was not passed on any more.
+    expect(plane.bytesOut()).toBe(sent - piece.length)
   })
 
   test('is told behind a FIN that its peer sent', async () => {
@@ -355,13 +405,12 @@ describe('which tunnels end, and when', () => {
     const { upstream, plane, tunnel: early } = await start()
     const tunnels = [early, await openTunnel(plane, upstream), await openTunnel(plane, upstream)]
     const [, second, third] = tunnels as [TunnelEnds, TunnelEnds, TunnelEnds]
-    const times = [0.3, 0.9, 0.1]
+    const times = [0.8, 0.9, 0.1]
     const at = performance.now()
     endTunnels(plane, 'blue', 500, () => times.shift()!)
     early.client.destroy()
     await third.client.until(() => third.toClient() !== '', 'the end of the third')
     expect(performance.now() - at).toBeGreaterThanOrEqual(49)
-    expect([second.toClient(), plane.forced()]).toEqual(['', 1])
     await second.client.until(() => second.toClient() !== '', 'the end of the second')
     expect(performance.now() - at).toBeGreaterThanOrEqual(449)
     expect(early.toClient()).toBe('')
@@ -374,18 +423,14 @@ describe('which tunnels end, and when', () => {
     const tunnels: TunnelEnds[] = []
     for (let i = 0; i < 40; i++) tunnels.push(await openTunnel(plane, upstream))
     const ended: number[] = []
-    const at = performance.now()
     endTunnels(plane, 'blue', 400)
     await Promise.all(
       tunnels.map(async ({ client, toClient }) => {
         await client.until(() => toClient() !== '', 'its end')
-        ended.push(performance.now() - at)
+        ended.push(performance.now())
       }),
     )
-    // By chance, one in 10^15 runs has none in a quarter of the time.
-    for (const quarter of [0, 1, 2, 3]) {
-      expect(ended.filter(ms => Math.min(3, Math.floor(ms / 100)) === quarter)).not.toEqual([])
-    }
+    expect(Math.max(...ended) - Math.min(...ended)).toBeGreaterThan(100)
     expect(plane.forced()).toBe(40)
   })
 })

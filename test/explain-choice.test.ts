@@ -49,7 +49,7 @@ test('it is the choice that workers make, wherever the key comes from', () => {
     const version = ['blue', 'green', 'gold'][out.version]!
     seen.add(version)
     for (const traits of [{ headers: { 'X-User-Id': key } }, { query: { uid: key } }, { cookies: { uid: key } }]) {
-      expect(explained(traffic, traits)).toMatchObject({ version, reason: 'hash', key })
+      expect(explain(service, [], [true, true, true], traits)).toMatchObject({ version, reason: 'hash', key })
     }
   }
   expect(seen.size).toBe(3)
@@ -156,7 +156,7 @@ test('without a failover the answer is 503', () => {
   })
 })
 
-test('a document is not needed for it to be exact: names are the ones of the file', () => {
+test('names that every object has are names like any other', () => {
   const document = shopDocument(['constructor', 'toString'], { traffic: { split: { weights: { toString: 1 } } } })
   const service = inForce(document as Json).config.services[1]!
   expect(explain(service, [], [true, true], {})).toMatchObject({ version: 'toString', reason: 'weight', note: null })

@@ -125,6 +125,30 @@ test('killed, turnout starts with what was in force', async () => {
   expect((await second.get('/')).body).toBe('green')
 })
 
+test('a revision that a worker cannot prepare is not stored, and its number is not used up', async () => {
+  const { file, to } = await startVersions()
+  const first = await startLocal(file)
+  const taken = { name: 'taken', address: new URL(first.adminUrl).host }
+  const { revisions } = first.plane
+  const change = (extra: Written) =>
+    revisions.change(({ document, state }) => {
+      const written = { ...(document as Written), ...to('green'), state: (document as Written).state, ...extra }
+      return { document: written as Json, state, change: by('ci') }
+    })
+  await expect(change({ listeners: [{ name: 'public', address: '127.0.0.1:0' }, taken] })).rejects.toMatchObject({
+    code: 'apply_failed',
+    message: expect.stringContaining('EADDRINUSE'),
+  })
+  expect((await first.get('/')).body).toBe('blue')
+  expect(revisions.list({ limit: 9 }).map(({ number }) => number)).toEqual([1])
+  expect(await change({})).toMatchObject({ changed: true, revision: { number: 2 } })
+  expect((await first.get('/')).body).toBe('green')
+  await first.close()
+  const second = await startLocal(file)
+  expect(second.plane.revision.number).toBe(2)
+  expect((await second.get('/')).body).toBe('green')
+})
+
 // From here on without a data plane: which revision a start chooses, case by case.
 
 const file = shopDocument({ blue: 1 })

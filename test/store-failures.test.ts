@@ -231,14 +231,13 @@ test('a directory that cannot be made is a failed start', () => {
 
 test.skipIf(isRoot)('a directory or database that is not writable is a failed start', async () => {
   const dir = await usedDir()
-  chmodSync(join(dir, 'turnout.db'), 0o400)
-  expect(failure(() => new Store(dir))).toMatch(
-    /turnout\.db cannot be opened \(it is read-only: .*\)\. Let this user write/,
-  )
-  rmSync(join(dir, 'turnout.lock'))
+  const [db, lock] = [join(dir, 'turnout.db'), join(dir, 'turnout.lock')]
+  chmodSync(db, 0o400)
+  expect(failure(() => new Store(dir))).toBe(`${db} cannot be opened (EACCES). Let this user read and write it.`)
+  rmSync(lock)
   chmodSync(dir, 0o500)
-  expect(failure(() => new Store(dir))).toMatch(
-    /turnout\.lock cannot be locked \(it cannot be opened: .*\)\. Let this user/,
+  expect(failure(() => new Store(dir))).toBe(
+    `${lock} cannot be locked (it cannot be opened: unable to open database file). Let this user write in that directory.`,
   )
   chmodSync(dir, 0o700)
 })

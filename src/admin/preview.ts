@@ -21,6 +21,8 @@ import { sendProblem } from './problem.ts'
 
 /** Until a connection stands, in ms. */
 const CONNECT_TIMEOUT = 3000
+/** So that of two timeouts the one that can be told of comes first, in ms. */
+const SPARE = 1000
 const PREFIX = '/preview/:service/:version'
 
 /** What a request is a preview of. */
@@ -51,8 +53,8 @@ export async function addPreview(app: FastifyInstance, { revisions, health }: Ad
     const usable = urls.filter(url => health.isUsable(service.name, version.name, url))
     const candidates = usable.length > 0 ? usable : urls
     request.preview = { service, version, endpoint: candidates[turn++ % candidates.length]! }
-    // The endpoint may take its time; the timeouts of the service see to it that it ends.
-    request.raw.socket.setTimeout(0)
+    // The endpoint may take its time, and only after that the client is the one who is too slow.
+    request.raw.socket.setTimeout(CONNECT_TIMEOUT + parseDuration(service.timeouts.firstByte) + SPARE)
   })
 
   await app.register(httpProxy, {
@@ -67,7 +69,8 @@ export async function addPreview(app: FastifyInstance, { revisions, health }: Ad
     config: { role: 'operator', swaggerTransform: describePreview },
     handler: (request, reply, dest, options) => {
       const { service } = request.preview
-      return reply.from(dest, {
+      // Empty means the path that came to the proxy, and that is the admin API's.
+      return reply.from(dest === '' ? '/' : dest, {
         ...options,
         timeout: parseDuration(service.timeouts.firstByte),
         // It would repeat what the endpoint answers with 503, and wait in between.

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DrainStatus } from '../control/drains.ts'
 import { type AdminClient, AdminError } from './admin-client.ts'
 import type { Screen } from './screen.ts'
-import { counted, type DrainFigures, drainFigures, duration, timeLeft } from './words.ts'
+import { counted, type DrainFigures, drainFigures, duration } from './words.ts'
 
 /** How often, in ms, the figures are asked for. */
 const INTERVAL = 250
@@ -82,12 +82,14 @@ export class DrainProgress {
     }
     const running = drains.filter(({ state }) => state === 'draining')
     if (running.length === 0) return
-    const figures = `draining ${running.map(({ version }) => version).join(', ')}: ${drainFigures(summed(running))}`
-    const line = `${figures}, ${timeLeft(summed(running), now)}`
+    const sum = summed(running)
+    const line = `draining ${running.map(({ version }) => version).join(', ')} ${drainFigures(sum, now)}`
     if (this.#screen.isTerminal) {
       this.#screen.status(line)
       return
     }
+    // The time goes by all the same; what is news is the rest.
+    const figures = JSON.stringify([running.length, sum])
     if (figures === this.#lastFigures || performance.now() - this.#lastLineAt < LINE_INTERVAL) return
     this.#lastFigures = figures
     this.#lastLineAt = performance.now()

@@ -3,7 +3,7 @@ import type { DrainStatus } from '../control/drains.ts'
 import type { EndpointStatus, ServiceStatus, VersionStatus } from '../control/services.ts'
 import type { AdminClient } from './admin-client.ts'
 import type { Cell, Column, Screen } from './screen.ts'
-import { about, drainFigures, percent, timeLeft } from './words.ts'
+import { about, drainFigures, percent } from './words.ts'
 
 const VERSION_COLUMNS: Column[] = [
   { title: 'VERSION' },
@@ -97,7 +97,7 @@ function endpointRow(version: string, endpoint: EndpointStatus): Cell[] {
 }
 
 function drainLine(drain: DrainStatus, now: number): string {
-  if (drain.state === 'draining') return `draining: ${drainFigures(drain)}, ${timeLeft(drain, now)}`
+  if (drain.state === 'draining') return `draining ${drainFigures(drain, now)}`
   const when = drain.drainedAt === null ? '' : ` ${about(now - Date.parse(drain.drainedAt))} ago`
   return `drained${when}: ${drain.completed} completed, ${drain.forced} forced`
 }

@@ -149,7 +149,7 @@ async function follow(
     throw new AdminError(`${first}\nThe change is made and the drain goes on, but its end was not seen.`)
   }
   if (stopped === 'signal') {
-    if (!json) screen.line(`The drain goes on: "turnout status ${service}" shows it, ${undo}.`)
+    if (!json) screen.line(`The drain goes on.\n"turnout status ${service}" shows it, ${undo}.`)
     return EXIT.quit
   }
   return last.every(({ state }) => state === 'drained') ? EXIT.done : EXIT.failed

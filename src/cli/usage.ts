@@ -93,7 +93,8 @@ const COMMANDS: Record<string, Help> = { ...FILE_COMMANDS, ...ADMIN_COMMANDS }
 const EXIT_NOTE = 'Exit codes: 0 done, 1 invalid, refused or failed, 2 forced quit, 3 failed quit.'
 const RUN_NOTE = `Signals: SIGHUP reads the config file again, SIGTERM and SIGINT stop gracefully, a second one at once.
 ${EXIT_NOTE}`
-const DRAIN_NOTE = 'Ctrl-C ends the following with exit code 2, not the drain.'
+const DRAIN_NOTE = `The command follows the drain to its end; with --json it prints the answer then. Ctrl-C ends the following, with
+exit code 2, not the drain.`
 const TOKEN_NOTE = `Where turnout has tokens, put one into TURNOUT_ADMIN_TOKEN. There is no flag for it: whoever lists the processes
 of the machine would see it.`
 

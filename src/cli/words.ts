@@ -41,16 +41,17 @@ export type DrainFigures = Pick<
   'inFlight' | 'tunnels' | 'completed' | 'forced' | 'deadline' | 'tunnelDeadline'
 >
 
-/** What a drain has done and still has to: `2 in flight, 1 tunnel, 12 completed, 0 forced`. */
-export function drainFigures({ inFlight, tunnels, completed, forced }: DrainFigures): string {
-  return `${inFlight} in flight, ${counted(tunnels, 'tunnel')}, ${completed} completed, ${forced} forced`
+/** How a drain goes on, what matters most first: `(12 s left): 2 in flight, 1 tunnel, 12 completed, 0 forced`. */
+export function drainFigures(drain: DrainFigures, now: number): string {
+  const { inFlight, tunnels, completed, forced } = drain
+  const figures = `${inFlight} in flight, ${counted(tunnels, 'tunnel')}, ${completed} completed, ${forced} forced`
+  return `(${about(timeLeft(drain, now))} left): ${figures}`
 }
 
-/** How long a drain may still take: `12 s left`; `now` is the time there, in ms since the epoch. */
-export function timeLeft({ inFlight, tunnels, deadline, tunnelDeadline }: DrainFigures, now: number): string {
+/** How long, in ms, a drain may still take; `now` is the time there, in ms since the epoch. */
+export function timeLeft({ inFlight, tunnels, deadline, tunnelDeadline }: DrainFigures, now: number): number {
   const until = (time: string | null) => Math.max(0, Date.parse(time ?? '') - now) || 0
   const [requests, sockets] = [until(deadline), until(tunnelDeadline)]
   // Requests and tunnels each have a deadline; what is told is the one that something waits for.
-  const left = tunnels > 0 && (inFlight === 0 || requests === 0) ? sockets : requests
-  return `${about(left)} left`
+  return tunnels > 0 && (inFlight === 0 || requests === 0) ? sockets : requests
 }

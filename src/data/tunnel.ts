@@ -155,9 +155,8 @@ export class Tunnel implements Timed {
   #onClosed(side: Side, other: Side): boolean {
     side.gone = true
     if (this.#ending) {
-      if (other.gone || !side.muted) return this.#close()
-      if (!other.muted) this.#mute(other, side)
-      return false
+      // Half a frame of it is nothing to say goodbye behind.
+      return other.gone || !side.muted ? this.#close() : false
     }
     if (!side.ended || other.gone) return this.#close()
     // What it sent before its FIN is still on its way.
@@ -174,7 +173,7 @@ export class Tunnel implements Timed {
     let at = from
     if (!source.muted) {
       at = frames.next(bytes, from, to)
-      this.#write(source, target, bytes, from, at)
+      if (!target.gone) this.#write(source, target, bytes, from, at)
       this.#muteBetweenFrames(source, target)
     }
     frames.follow(bytes, at, to)
@@ -182,8 +181,7 @@ export class Tunnel implements Timed {
   }
 
   #muteBetweenFrames(source: Side, target: Side): void {
-    const isBetween = source.frames === null || source.frames.atBoundary
-    if (isBetween || source.ended || target.gone) this.#mute(source, target)
+    if (source.frames === null || source.frames.atBoundary) this.#mute(source, target)
   }
 
   /** Passes nothing more from `source` to `target`, and tells `target` where it can still be told. */

@@ -1,6 +1,16 @@
 // The database file: how it is made, locked, opened and looked over, and what its failures mean. Whatever is in
 // doubt ends the start, because a store that is silently begun anew would undo every cutover.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
@@ -111,10 +121,21 @@ function createDatabase(dir: string, file: string): void {
   }
 }
 
+/** Because SQLite says "disk I/O error" of a database that it cannot lock for writing. */
+function checkWritable(file: string): void {
+  try {
+    accessSync(file, constants.R_OK | constants.W_OK)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new StoreError(`${file} cannot be opened (${code}). Let this user read and write it.`, { cause: error })
+  }
+}
+
 /** Opens the database of a locked directory; makes it where there is none. */
 export function openDatabase(dir: string): DatabaseSync {
   const file = fileOf(dir)
-  if (!existsSync(file)) createDatabase(dir, file)
+  if (existsSync(file)) checkWritable(file)
+  else createDatabase(dir, file)
   let db: DatabaseSync | null = null
   try {
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT })
