@@ -1,5 +1,6 @@
 // Every call of the API is made here, with a right answer and with wrong ones, and each answer is held against the
 // description of the API (`/openapi.json`).
+import { readFileSync } from 'node:fs'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv } from 'ajv'
 import { expect, test } from 'vitest'
@@ -98,6 +99,10 @@ test('the description is valid OpenAPI, and every call in it answers as it says'
     Object.keys(methods).map(method => `${method.toUpperCase()} ${path}`),
   )
   expect(operations.toSorted()).toEqual(Object.keys(CALLS).toSorted())
+  const docs = readFileSync(new URL('../docs/admin-api.md', import.meta.url), 'utf8')
+  const documented = [...docs.matchAll(/^\| `([A-Z]+ )?(\/[^`]*)` \| /gm)].map(([, method = '', path]) => method + path)
+  const withoutPreview = operations.filter(operation => !operation.includes('/preview/'))
+  expect(documented.toSorted()).toEqual([...withoutPreview, '/preview/{service}/{version}/{path}'].toSorted())
   const ids = Object.values(description.paths).flatMap(methods => Object.values(methods).map(call => call.operationId))
   expect(new Set(ids).size).toBe(ids.length)
 

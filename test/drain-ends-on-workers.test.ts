@@ -40,7 +40,8 @@ test('what a version has is ended on every worker, of every revision and on list
   await begin(turnout)
   await upstream.until(() => upstream.requests.length === 6 * EACH + 1, 'all requests')
 
-  const { workers } = turnout.plane
+  const { workers, config } = turnout.plane
+  await workers.apply(config, [{ service, version: 'blue', keepsPinned: false }])
   workers.broadcast({ type: 'end', what: 'requests', service, version: 'blue', spreadMs: 50 })
   for (const client of slow) expect((await client.next()).status).toBe(503)
   expect(tunnels.filter(({ toClient, toUpstream }) => toClient() + toUpstream() !== '')).toEqual([])

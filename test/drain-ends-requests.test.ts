@@ -12,8 +12,15 @@ const EVENT = 'data: 1\n\n'
 /** A script that never answers. */
 const silent = () => {}
 
-function endRequests(plane: TestPlane, version = 'blue', spreadMs = 0, random?: () => number): void {
-  endRemaining([plane.listener], { type: 'end', what: 'requests', service: 'shop', version, spreadMs }, random)
+function endRequests(
+  plane: TestPlane,
+  version = 'blue',
+  spreadMs = 0,
+  random?: () => number,
+  isLeaving = () => true,
+): void {
+  const message = { type: 'end', what: 'requests', service: 'shop', version, spreadMs } as const
+  endRemaining([plane.listener], message, isLeaving, random)
 }
 
 /** Sends a request and ends it once `seen` came back of its answer. */
@@ -211,6 +218,30 @@ describe('which requests end, and when', () => {
   })
 })
 
+test('a request is left alone when its version no longer drains by then', async () => {
+  const upstream = await startUpstream({ '/': silent })
+  const plane = await startPlane({ versions: { blue: upstream } })
+  const client = plane.connect().write(get('/'))
+  await upstream.until(() => upstream.requests.length === 1, 'the request')
+  let isLeaving = true
+  let asked = 0
+  endRequests(
+    plane,
+    'blue',
+    20,
+    () => 1,
+    () => {
+      asked++
+      return isLeaving
+    },
+  )
+  isLeaving = false
+  await until(() => asked === 1, 'its time came')
+  upstream.last.write(ok('answered'))
+  expect((await client.next()).text).toBe('answered')
+  expect(plane.forced()).toBe(0)
+})
+
 test('the idle connections of a drained version are closed, and it can still be reached', async () => {
   const [blue, green] = [await startUpstream({ '/slow': silent }), await startUpstream()]
   const plane = await startPlane({ versions: { blue, green } })
@@ -221,12 +252,10 @@ test('the idle connections of a drained version are closed, and it can still be 
   const client = plane.connect()
   for (const version of ['blue', 'green']) await client.ask(to(version, '/'))
   expect(plane.pools()).toEqual({ open: 3, idle: 2 })
-  const { services } = plane.snapshot
-  closeIdle(services, 'other', 'blue')
-  closeIdle(services, 'shop', 'red')
+  closeIdle(undefined)
   await quiet(20)
   expect(plane.pools()).toEqual({ open: 3, idle: 2 })
-  closeIdle(services, 'shop', 'blue')
+  closeIdle(plane.snapshot.services[0]!.versions[0])
   await blue.until(() => blue.open === 1, 'the idle connection closed')
   expect([blue.last.ending, green.open, plane.pools()]).toEqual(['fin', 1, { open: 2, idle: 1 }])
   slowSide.write(ok('at last'))

@@ -26,7 +26,12 @@ const codes = (text: string) => readFrames(text).map(closeCode)
 const opcodes = (text: string) => readFrames(text).map(({ opcode }) => opcode)
 
 function endTunnels(plane: TestPlane, version = 'blue', spreadMs = 0, random?: () => number): void {
-  endRemaining([plane.listener], { type: 'end', what: 'tunnels', service: 'shop', version, spreadMs }, random)
+  endRemaining(
+    [plane.listener],
+    { type: 'end', what: 'tunnels', service: 'shop', version, spreadMs },
+    () => true,
+    random,
+  )
 }
 
 /** Both sides were told. */
@@ -389,8 +394,8 @@ describe('which tunnels end, and when', () => {
     const slow = plane.connect().write(get('/slow'))
     await upstream.until(() => upstream.requests.length === 3, 'the request')
     const end = { type: 'end', what: 'tunnels', spreadMs: 0 } as const
-    endRemaining([plane.listener], { ...end, service: 'other', version: 'blue' })
-    endRemaining([plane.listener], { ...end, service: 'shop', version: 'red' })
+    endRemaining([plane.listener], { ...end, service: 'other', version: 'blue' }, () => true)
+    endRemaining([plane.listener], { ...end, service: 'shop', version: 'red' }, () => true)
     endTunnels(plane)
     await told(upstream, blue)
     blue.client.reset()

@@ -1,7 +1,8 @@
+import { cpSync, renameSync, rmSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ShopTraffic } from './support/draining.ts'
 import { startUpstream } from './support/raw.ts'
-import { ConfigFile, poll, shop, startLocal, startProcess, type Written } from './support/turnout.ts'
+import { ConfigFile, poll, shop, startLocal, type Written } from './support/turnout.ts'
 import { ok } from './support/wire.ts'
 
 const sticky = { mode: 'cookie', secret: '0123456789abcdef' }
@@ -15,15 +16,19 @@ async function shopFile(service: Written = {}) {
 
 test('nothing is in flight after a restart: what drained is drained, and that is told once', async () => {
   const { blue, file } = await shopFile()
-  const first = await startProcess(file)
+  const first = await startLocal(file)
   const cookie = ((await first.get('/')).headers['set-cookie'] as string[])[0]!.split(';')[0]!
   const slow = first.connect().write('GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n')
   await blue.until(() => blue.requests.length === 2, 'the slow request')
   const { drains } = await new ShopTraffic(first).cutover('green', { deadline: '1h' })
   expect(drains).toMatchObject([{ version: 'blue', state: 'draining', inFlight: 1 }])
-  first.signal('SIGKILL')
-  await first.exited
-  await slow.ended()
+  // What a kill -9 leaves behind: the state as it is now.
+  const killed = `${file.stateDir}.killed`
+  cpSync(file.stateDir, killed, { recursive: true })
+  slow.destroy()
+  await first.close()
+  rmSync(file.stateDir, { recursive: true })
+  renameSync(killed, file.stateDir)
 
   const second = await startLocal(file)
   const traffic = new ShopTraffic(second)

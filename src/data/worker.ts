@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { ROW } from '../observe/cells.ts'
 import { compile, releaseEndpoints } from '../snapshot/compile.ts'
 import type { FromWorker, ToWorker, WorkerStart } from '../snapshot/protocol.ts'
-import type { Snapshot } from '../snapshot/types.ts'
+import type { Snapshot, Version } from '../snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../upstream/deadlines.ts'
 import { Endpoints } from '../upstream/endpoint.ts'
 import { closeIdle, endRemaining } from './farewell.ts'
@@ -110,6 +110,10 @@ function onUnused(snapshot: Snapshot): void {
   post({ type: 'released', snapshot: snapshot.number })
 }
 
+function versionOf({ service, version }: { service: string; version: string }): Version | undefined {
+  return inForce?.services.find(({ name }) => name === service)?.versions.find(({ name }) => name === version)
+}
+
 function addressKey(name: string, host: string, port: number): string {
   // Any free port is a new one for each listener, so there its name tells which it is.
   return port === 0 ? JSON.stringify([name, host]) : JSON.stringify([host, port])
@@ -153,10 +157,11 @@ port.on('message', (message: ToWorker) => {
       abort(message.snapshot)
       break
     case 'end':
-      endRemaining([...listeners.values(), ...leaving], message)
+      // A version that left the config is over for good.
+      endRemaining([...listeners.values(), ...leaving], message, () => versionOf(message)?.isLeaving ?? true)
       break
     case 'closeIdle':
-      closeIdle(inForce?.services ?? [], message.service, message.version)
+      closeIdle(versionOf(message))
       break
     case 'stop':
       stop(message.deadlineMs)

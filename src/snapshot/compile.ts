@@ -123,6 +123,7 @@ function compileService(
       endpoints: held,
       weights,
       up: true,
+      isLeaving: leaving.some(one => one.service === service.name && one.version === version.name),
       limit: version.limits.requests,
       live: live.row(rows.versions[i]!),
       requestSet: request.set,

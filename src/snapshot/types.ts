@@ -81,6 +81,8 @@ export type Version = {
   weights: number[]
   /** False while no endpoint is usable. */
   up: boolean
+  /** It drains or is drained. */
+  isLeaving: boolean
   /** Requests in flight at most, over all workers; 0 = no limit. */
   limit: number
   /** Where those are counted. */
