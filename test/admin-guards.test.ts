@@ -56,10 +56,13 @@ test('calls need a token whose role allows them; health and metrics need none', 
   for (const [method, path, call] of writes) {
     expect(problem(await admin.call(method, path, { ...call, token: VIEWER })), path).toEqual([403, 'forbidden_role'])
   }
-  const split = await admin.call('PUT', '/v1/services/shop/split', { body: { weights: { blue: 1 } }, token: OPERATOR })
+  const body = { weights: { blue: 1 } }
+  expect((await admin.call('PUT', '/v1/services/shop/split', { body })).status).toBe(401)
+  const split = await admin.call('PUT', '/v1/services/shop/split', { body, token: OPERATOR })
   expect(split.json).toMatchObject({ revision: 2, changed: true })
   expect((await admin.get('/v1/revisions', { token: VIEWER })).json.revisions[0].actor).toBe('ci')
   const written = turnout.log.filter(({ msg }) => msg === 'admin write')
+  expect(written.filter(({ actor }) => actor !== 'ci' && actor !== 'dashboard')).toEqual([])
   expect(written.at(-1)).toMatchObject({
     actor: 'ci',
     method: 'PUT',

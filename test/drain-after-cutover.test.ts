@@ -75,7 +75,7 @@ test('at the deadline what is left is ended, and counted apart from what complet
   const { blue, turnout, traffic } = await startShop()
   const clients = Array.from({ length: 6 }, () => turnout.connect().write(get('/slow')))
   await blue.until(() => slowOnes(blue) === 6, 'the slow requests')
-  const { drains } = await traffic.cutover('green', { deadline: '400ms' })
+  const { drains } = await traffic.cutover('green', { deadline: '1s' })
   expect(drains).toMatchObject([{ state: 'draining', inFlight: 6 }])
   for (const side of blue.sides.slice(0, 2)) side.write(ok('in time'))
   const answers = await Promise.all(
@@ -93,7 +93,7 @@ test('at the deadline what is left is ended, and counted apart from what complet
 })
 
 test('tunnels have a deadline of their own, and end with 1001', async () => {
-  const { blue, turnout, traffic } = await startShop({ drain: { deadline: '30s', tunnels: '300ms' } })
+  const { blue, turnout, traffic } = await startShop({ drain: { deadline: '30s', tunnels: '1s' } })
   const { client, side, toClient, toUpstream } = await openTunnel(turnout, blue, '/ws')
   const gone = await openTunnel(turnout, blue, '/ws')
   const { drains } = await traffic.cutover('green')
@@ -141,7 +141,7 @@ test('a rollback cancels the drain and reverts header flags in the same instant'
   const traffic = new ShopTraffic(turnout)
   const slow = turnout.connect().write(get('/slow'))
   await blue.until(() => slowOnes(blue) === 1, 'the slow request')
-  const { drains } = await traffic.cutover('green', { deadline: '300ms' })
+  const { drains } = await traffic.cutover('green', { deadline: '1500ms' })
   expect(await turnout.reload(document('on', { green: 1 }))).toBe('applied')
   expect(await traffic.drain('blue')).toMatchObject({ state: 'draining', since: drains[0].since })
 

@@ -185,7 +185,7 @@ describe('probes of an ejected endpoint', () => {
 describe('a revision', () => {
   test('that switches ejection off brings ejected endpoints back, and the next ejection is a first one', () => {
     const [one, two] = fakes(2) as [{ url: string }, { url: string }]
-    const config = blue([one, two], ejecting({ eject: '1h' }))
+    const config = blue([one, two], ejecting({ eject: '1m' }))
     const test = startHealth(config)
     test.fail(one)
     test.follow(blue([one, two], { outlier: 'off', slowStart: '0s' }))
@@ -196,7 +196,7 @@ describe('a revision', () => {
     expect(test.shares([one, two])).toEqual([1000, 1000])
     test.follow(config)
     test.fail(one)
-    expect(test.messages.at(-1)).toContain('is ejected for 3600 s')
+    expect(test.messages.at(-1)).toContain('is ejected for 60 s')
   })
 
   test('that does not touch an ejected endpoint leaves it ejected', async () => {

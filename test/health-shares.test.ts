@@ -209,6 +209,19 @@ describe('slow start', () => {
     expect(test.shares(endpoints)).toEqual([1000, 100, 1000])
   })
 
+  test('that was broken off does not go on in panic', async () => {
+    const endpoints = await startSwitched(3)
+    const [one, two] = endpoints as [Switched, Switched, Switched]
+    const test = startHealth(blue(endpoints, settings({ slowStart: '1h' })))
+    await turned(test, one, false)
+    await turned(test, one, true)
+    expect(test.share(one)).toBe(100)
+    await turned(test, one, false)
+    await turned(test, two, false)
+    await turned(test, one, true)
+    expect(test.of(one)).toMatchObject({ state: 'healthy', share: 1 })
+  })
+
   test('begins anew after a further failure', async () => {
     const endpoints = fakes(2) as [{ url: string }, { url: string }]
     const [one] = endpoints

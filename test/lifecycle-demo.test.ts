@@ -1,6 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { RawClient } from './support/raw.ts'
 import { COMMAND, fetchOnce, poll } from './support/turnout.ts'
@@ -23,9 +26,11 @@ async function startDemo() {
     TURNOUT_DEMO_BLUE_PORT: `${blue}`,
     TURNOUT_DEMO_GREEN_PORT: `${green}`,
   }
-  const child = spawn(process.execPath, [COMMAND, 'demo'], { env: { ...process.env, ...env } })
+  const temp = mkdtempSync(join(tmpdir(), 'turnout-test-'))
+  onTestFinished(() => rmSync(temp, { recursive: true }))
+  const child = spawn(process.execPath, [COMMAND, 'demo'], { env: { ...process.env, ...env, TMPDIR: temp } })
   onTestFinished(() => void child.kill('SIGKILL'))
-  const demo = { child, env, port: port!, admin: admin!, output: '', exited: once(child, 'close') }
+  const demo = { child, env, temp, port: port!, admin: admin!, output: '', exited: once(child, 'close') }
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', data => {
       demo.output += data
@@ -48,7 +53,7 @@ async function ask(port: number, fields: string[] = []): Promise<string[]> {
 }
 
 test('the demo serves two versions, shows three requests that do what it says, and ends with Ctrl-C', async () => {
-  const { child, output, port, admin, exited } = await startDemo()
+  const { child, output, port, admin, temp, exited } = await startDemo()
   const url = `http://127.0.0.1:${port}`
   for (const command of [
     `curl -s '${url}/[1-10]' | grep answers`,
@@ -68,8 +73,11 @@ test('the demo serves two versions, shows three requests that do what it says, a
   expect(override.headers['x-served-version']).toBe('green')
   const metrics = await fetchOnce(`http://127.0.0.1:${admin}/metrics`)
   expect(metrics.body).toContain('turnout_requests_total{route="shop",service="shop",version="blue",code="200"}')
+  // Its state goes with it, so that the next demo begins anew.
+  expect(readdirSync(temp)).toEqual([expect.stringMatching(/^turnout-demo-/)])
   child.kill('SIGINT')
   expect(await exited).toEqual([0, null])
+  expect(readdirSync(temp)).toEqual([])
 })
 
 test('the demo names every port that is taken and how to choose another', async () => {

@@ -1,24 +1,18 @@
 import { expect, test } from 'vitest'
 import type { Json } from '../src/config/document.ts'
+import type { Drain } from '../src/control/traffic-state.ts'
 import { startUpstream } from './support/raw.ts'
 import { by, open, shopDocument } from './support/revisions.ts'
 import { stateDir } from './support/state-dir.ts'
-import {
-  ConfigFile,
-  type LocalTurnout,
-  shop,
-  startLocal,
-  startProcess,
-  type Written,
-  weights,
-} from './support/turnout.ts'
+import { ConfigFile, type LocalTurnout, shop, startLocal, type Written, weights } from './support/turnout.ts'
 import { ok } from './support/wire.ts'
 
 const answering = (name: string) => startUpstream({ '*': ok(name) })
 
 async function startVersions() {
   const [blue, green] = [await answering('blue'), await answering('green')]
-  const to = (version: string, extra: Written = {}) => shop({ blue, green }, weights({ [version]: 1 }), extra)
+  const to = (version: string, extra: Written = {}) =>
+    shop({ blue, green }, weights({ [version]: 1 }), { workers: 1, ...extra })
   return { file: new ConfigFile(to('blue')), to }
 }
 
@@ -58,39 +52,6 @@ test('a restart with an unchanged file does not undo a cutover', async () => {
   expect((await second.get('/')).body).toBe('blue')
 })
 
-test('a file that was changed meanwhile becomes the next revision', async () => {
-  const { file, to } = await startVersions()
-  const first = await startLocal(file)
-  await cutover(first)
-  await first.close()
-  file.write(to('blue', { log: { level: 'debug' } }))
-  const second = await startLocal(file)
-  expect(served(second)).toMatchObject({
-    revision: 3,
-    source: 'file',
-    msg: 'revision 3 serves: the config file has changed',
-  })
-  expect((await second.get('/')).body).toBe('blue')
-  const { revisions } = second.plane
-  expect(revisions.list({ limit: 9 }).map(({ number, source, inForce }) => [number, source, inForce])).toEqual([
-    [3, 'file', true],
-    [2, 'cutover', false],
-    [1, 'file', false],
-  ])
-  // Blue has weight again, so its drain is over.
-  expect(revisions.current.state.drains).toEqual([])
-})
-
-test('keys that are fixed until a restart change with one', async () => {
-  const { file, to } = await startVersions()
-  const first = await startLocal(file)
-  expect(await first.reload(to('blue', { workers: 1 }))).toBe('refused')
-  await first.close()
-  const second = await startLocal(file)
-  expect(second.plane.revision.number).toBe(2)
-  expect(second.plane.config.workers).toBe(1)
-})
-
 test('a reload replaces what the API changed only when the file says something new, and warns', async () => {
   const { file, to } = await startVersions()
   const turnout = await startLocal(file)
@@ -112,19 +73,6 @@ test('a reload replaces what the API changed only when the file says something n
   })
 })
 
-test('killed, turnout starts with what was in force', async () => {
-  const { file, to } = await startVersions()
-  const first = await startProcess(file)
-  expect(await first.reload(to('green'))).toMatchObject({ msg: 'config is applied', revision: 2 })
-  first.signal('SIGKILL')
-  expect(await first.exited).toBe('SIGKILL')
-  const second = await startProcess(file)
-  expect(await second.logged('revision 2 serves: the config file is unchanged')).toMatchObject({
-    store: `${file.stateDir}/turnout.db`,
-  })
-  expect((await second.get('/')).body).toBe('green')
-})
-
 test('a revision that a worker cannot prepare is not stored, and its number is not used up', async () => {
   const { file, to } = await startVersions()
   const first = await startLocal(file)
@@ -143,10 +91,6 @@ test('a revision that a worker cannot prepare is not stored, and its number is n
   expect(revisions.list({ limit: 9 }).map(({ number }) => number)).toEqual([1])
   expect(await change({})).toMatchObject({ changed: true, revision: { number: 2 } })
   expect((await first.get('/')).body).toBe('green')
-  await first.close()
-  const second = await startLocal(file)
-  expect(second.plane.revision.number).toBe(2)
-  expect((await second.get('/')).body).toBe('green')
 })
 
 // From here on without a data plane: which revision a start chooses, case by case.
@@ -169,6 +113,41 @@ async function startWith(dir: string, document: Json, also?: Json) {
 }
 
 const UNCHANGED = 'the config file is unchanged since it was last loaded'
+
+test('a file that was changed meanwhile becomes the next revision, under which versions with weight do not drain', async () => {
+  const dir = stateDir()
+  const { store, revisions } = open(dir, file)
+  await revisions.start()
+  const time = new Date(Date.now() + 60_000).toISOString()
+  const drain: Drain = {
+    ...{ service: 'shop', version: 'blue', cause: 'cutover', since: time, deadline: time, tunnelDeadline: time },
+    ...{ keepPinned: false, weight: 1 },
+  }
+  const document = shopDocument({ green: 1 })
+  await revisions.change(() => ({ document, state: { drains: [drain], undo: [] }, change: by('ci', 'cutover') }))
+  store.close()
+  const unchanged = open(dir, file)
+  expect(unchanged.first).toMatchObject({ isNew: false, revision: { number: 2, document, state: { drains: [drain] } } })
+  unchanged.store.close()
+  const edited = shopDocument({ blue: 2 })
+  const changed = open(dir, edited)
+  await changed.revisions.start()
+  expect(changed.first.why).toBe('the config file has changed')
+  expect(changed.revisions.current).toMatchObject({ number: 3, document: edited, state: { drains: [] } })
+  expect(changed.revisions.list({ limit: 9 }).map(({ number, source, inForce }) => [number, source, inForce])).toEqual([
+    [3, 'file', true],
+    [2, 'cutover', false],
+    [1, 'file', false],
+  ])
+  changed.store.close()
+})
+
+test('keys that are fixed until a restart change with one', async () => {
+  const dir = stateDir()
+  await startWith(dir, file)
+  const edited = shopDocument({ blue: 1 }, { workers: 3, admin: { address: '127.0.0.1:9999' } })
+  expect(await startWith(dir, edited)).toMatchObject({ number: 2, document: edited })
+})
 
 test('a start with nothing new leaves no trace', async () => {
   const dir = stateDir()

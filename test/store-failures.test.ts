@@ -10,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -64,11 +65,11 @@ test('nobody but its user may read the store', () => {
   store.close()
 })
 
-test('a disk that is full while turnout runs: the change is refused, the running revision stays, and turnout goes on', async () => {
+test('on a full disk a change is refused, turnout goes on with what runs, and starts with what it has', async () => {
   const [blue, green] = [await startUpstream({ '*': ok('blue') }), await startUpstream({ '*': ok('green') })]
-  const to = (version: string) => shop({ blue, green }, weights({ [version]: 1 }))
+  const to = (version: string) => shop({ blue, green }, weights({ [version]: 1 }), { workers: 1 })
   const turnout = await startProcess(to('blue'))
-  // No file of the process may grow beyond this: the same error of the same system call as a quota's.
+  // No file of the process may grow beyond this: the same failure of the same system call as with a quota.
   const limit = (size: string) => execFileSync('prlimit', ['--pid', `${turnout.child.pid}`, `--fsize=${size}`])
   limit(`${statSync(join(turnout.file.stateDir, 'turnout.db-wal')).size}:unlimited`)
   for (let attempt = 1; attempt <= 2; attempt++) {
@@ -86,6 +87,18 @@ test('a disk that is full while turnout runs: the change is refused, the running
   limit('unlimited:unlimited')
   expect(await turnout.reload(to('green'))).toMatchObject({ msg: 'config is applied', revision: 2 })
   expect((await turnout.get('/')).body).toBe('green')
+
+  turnout.signal('SIGKILL')
+  expect(await turnout.exited).toBe('SIGKILL')
+  const argv = ['-c', 'ulimit -f 0 && exec "$0" "$@"', process.execPath, COMMAND, 'run', '--json']
+  const child = spawn('bash', [...argv, '--config', turnout.file.path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let output = ''
+  child.stdout.on('data', data => {
+    output += data
+  })
+  await poll(() => output.includes('"msg":"ready"') || child.exitCode !== null, 'the start')
+  expect(output).toContain('revision 2 serves: the config file is unchanged since it was last loaded')
 })
 
 test.for([
@@ -123,7 +136,7 @@ test.for([
 
 test('a second turnout on the same directory ends at once, and the first one notices nothing', async () => {
   const upstream = await startUpstream()
-  const first = await startProcess(shop({ blue: upstream }))
+  const first = await startLocal(shop({ blue: upstream }, {}, { workers: 1 }))
   const second = spawnTurnout(first.file)
   expect(await second.exited).toBe(1)
   const { stateDir: dir } = first.file
@@ -131,22 +144,24 @@ test('a second turnout on the same directory ends at once, and the first one not
     level: 'error',
     msg: `turnout could not start: another turnout runs with the state directory ${dir}. Stop it, or give this one a directory of its own.`,
   })
+  // Neither does one in the same process.
+  expect(failure(() => new Store(dir))).toMatch(/^another turnout runs/)
   expect((await first.get('/')).status).toBe(200)
-  expect(await first.reload(shop({ blue: upstream }, {}, { log: { level: 'debug' } }))).toMatchObject({ revision: 2 })
+  expect(await first.reload(shop({ blue: upstream }, {}, { workers: 1, log: { level: 'debug' } }))).toBe('applied')
 })
 
-test('the directory is free again after a stop, and after a start that failed', async () => {
-  const upstream = await startUpstream()
-  const file = new ConfigFile(shop({ blue: upstream }, {}, { admin: { address: '127.0.0.1:1' } }))
-  const taken = { admin: { address: new URL((await startLocal(shop({ blue: upstream }))).adminUrl).host } }
-  file.write(shop({ blue: upstream }, {}, taken))
+test('a start that failed leaves no revision, and the directory free', async () => {
+  const taken = createServer()
+  await new Promise<void>(resolve => taken.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void taken.close())
+  const { port } = taken.address() as AddressInfo
+  const file = new ConfigFile(
+    shop({ blue: { url: 'http://127.0.0.1:9001' } }, {}, { admin: { address: `127.0.0.1:${port}` } }),
+  )
   await expect(startLocal(file)).rejects.toThrow(/^admin\.address: listen EADDRINUSE/)
-  // What did not come into force is no revision.
-  file.write(shop({ blue: upstream }))
-  const first = await startLocal(file)
-  expect(first.plane.revision.number).toBe(1)
-  await first.close()
-  expect((await startLocal(file)).plane.revision.number).toBe(1)
+  const store = new Store(file.stateDir)
+  expect(store.inForce()).toBeNull()
+  store.close()
 })
 
 test.for([
@@ -175,17 +190,6 @@ test.for([
   expect(message.startsWith(`${file} `)).toBe(true)
   expect(message).toMatch(/Restore a copy of its directory, or move that away to begin anew with the config file\.$/)
   expect(readFileSync(file).equals(before)).toBe(true)
-})
-
-test('the command says so, and ends with code 1', async () => {
-  const file = new ConfigFile(shop({ blue: { url: 'http://127.0.0.1:9001' } }))
-  mkdirSync(file.stateDir)
-  writeFileSync(join(file.stateDir, 'turnout.db'), 'garbage'.repeat(1000))
-  const turnout = spawnTurnout(file)
-  expect(await turnout.exited).toBe(1)
-  const { level, msg } = await turnout.logged('turnout could not start')
-  expect(level).toBe('error')
-  expect(msg).toMatch(/^turnout could not start: \S+\/state\/turnout\.db is damaged \(/)
 })
 
 test('a database that is gone while its log is left is a failed start', async () => {
@@ -240,21 +244,4 @@ test.skipIf(isRoot)('a directory or database that is not writable is a failed st
     `${lock} cannot be locked (it cannot be opened: unable to open database file). Let this user write in that directory.`,
   )
   chmodSync(dir, 0o700)
-})
-
-test('a full disk does not keep turnout from starting with what it has', async () => {
-  const upstream = await startUpstream()
-  const killed = await startProcess(shop({ blue: upstream }))
-  killed.signal('SIGKILL')
-  await killed.exited
-  const command = `ulimit -f 0 && exec "$0" "$@"`
-  const argv = ['-c', command, process.execPath, COMMAND, 'run', '--config', killed.file.path, '--json']
-  const child = spawn('bash', argv, { stdio: ['ignore', 'pipe', 'inherit'] })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  let output = ''
-  child.stdout.on('data', data => {
-    output += data
-  })
-  await poll(() => output.includes('"msg":"ready"') || child.exitCode !== null, 'the start')
-  expect(output).toContain('revision 1 serves: the config file is unchanged since it was last loaded')
 })

@@ -110,7 +110,11 @@ export function addConfig(api: Api, { revisions }: AdminParts): void {
     const { revision, changed } = await revisions.change(before => {
       const document = successor(before, make)
       const summary = summarize(diffDocuments(before.document, document))
-      return { document, state: before.state, change: { source: 'config', actor: request.actor.name, reason, summary } }
+      return {
+        document,
+        state: before.state,
+        change: { source: 'config', actor: request.actor!.name, reason, summary },
+      }
     }, expected)
     return sendOutcome(reply, { revision: revision.number, changed })
   }

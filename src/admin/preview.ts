@@ -69,6 +69,8 @@ export async function addPreview(app: FastifyInstance, { revisions, health }: Ad
     config: { role: 'operator', swaggerTransform: describePreview },
     handler: (request, reply, dest, options) => {
       const { service } = request.preview
+      // The version decides about its answers.
+      reply.removeHeader('cache-control').removeHeader('x-content-type-options')
       // Empty means the path that came to the proxy, and that is the admin API's.
       return reply.from(dest === '' ? '/' : dest, {
         ...options,

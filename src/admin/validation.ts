@@ -1,6 +1,6 @@
 // Requests held against the schemas of their route, which are those of the OpenAPI description too. A field or a
 // parameter that nobody reads is refused with the name that was probably meant, because it would change nothing.
-import { Ajv, type ErrorObject } from 'ajv'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import { formatPath } from '../config/problems.ts'
 import { didYouMean } from '../config/suggest.ts'
@@ -20,8 +20,10 @@ export function useValidation(app: FastifyInstance): void {
   // Paths and queries are text, so a number in them is written as text.
   const lenient = new Ajv({ ...OPTIONS, coerceTypes: true, useDefaults: true })
   app.setValidatorCompiler<object>(({ schema, httpPart = 'body' }) => {
-    const validate = (httpPart === 'body' ? strict : lenient).compile(schema)
+    let validate: ValidateFunction | null = null
     return (value: unknown) => {
+      // Compiled when it is first needed: most routes of most turnouts are never called, and starting is quick.
+      validate ??= (httpPart === 'body' ? strict : lenient).compile(schema)
       if (validate(value)) return { value }
       const errors = validate.errors!.slice(0, MAX_ERRORS).map(error => fieldErrorOf(error, httpPart))
       return {

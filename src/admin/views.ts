@@ -15,7 +15,7 @@ export function nullable(type: 'string' | 'number' | 'integer', description: str
 const time = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time', description })
 
-export const StateSchema = Type.Unsafe<DrainStatus['state']>({
+const StateSchema = Type.Unsafe<DrainStatus['state']>({
   type: 'string',
   enum: ['active', 'draining', 'drained'],
 })
@@ -89,5 +89,5 @@ export function byOf(request: FastifyRequest, current: number): By & { expected?
   const body = request.body as { reason?: string } | undefined
   const query = request.query as { reason?: string }
   const reason = body?.reason ?? query.reason ?? null
-  return { actor: request.actor.name, reason, expected: expectedRevision(request, current) }
+  return { actor: request.actor!.name, reason, expected: expectedRevision(request, current) }
 }

@@ -1,6 +1,7 @@
 // Writes revisions without a pause until it is killed, through what a running turnout writes them with; says the
 // number of each as soon as it is stored. Argument: the state directory.
 import { writeSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import { by, open, shopDocument } from './revisions.ts'
 
 /** A large one now and then, so that a kill meets writes of many pages too. */
@@ -10,6 +11,8 @@ function documentOf(number: number) {
   return shopDocument({ blue: 1, green: number }, { routes })
 }
 
+// Node keeps what it compiled when a process exits, which this one never does.
+flushCompileCache()
 const { revisions } = open(process.argv[2]!, shopDocument({ blue: 1 }))
 await revisions.start()
 for (;;) {

@@ -13,8 +13,8 @@ export type Actor = { name: string; role: TokenConfig['role'] }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who calls; anonymous where no token is asked for. */
-    actor: Actor
+    /** Who calls; anonymous where no token is asked for, null until the guards have let the call pass. */
+    actor: Actor | null
   }
   interface FastifyContextConfig {
     /** Who may call; null = anybody, without a token. Default: viewers may read, operators may all. */
@@ -36,12 +36,11 @@ export function addTokenGuard(app: FastifyInstance, { tokens, events, log }: Tok
   const known = tokens.map(({ name, role, secret }): Known => ({ name, role, digest: digestOf(secret) }))
   const failures = new Failures(log, events)
   app.addHook('onClose', async () => failures.close())
-  app.decorateRequest('actor')
+  app.decorateRequest('actor', null)
   app.addHook('onRequest', async request => {
-    request.actor = ANONYMOUS
     const needed = roleOf(request)
-    if (known.length === 0 || needed === null) return
-    request.actor = await authenticate(request, known, failures)
+    const isOpen = known.length === 0 || needed === null
+    request.actor = isOpen ? ANONYMOUS : await authenticate(request, known, failures)
     if (needed === 'operator' && request.actor.role !== 'operator') {
       throw new ApiError(
         'forbidden_role',
