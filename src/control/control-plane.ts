@@ -116,7 +116,7 @@ export class ControlPlane {
       throw error
     }
     const { number, time, change } = this.revision
-    const fields = { revision: number, time, source: change.source, actor: change.actor, store: store.file }
+    const fields = { revision: number, since: time, source: change.source, actor: change.actor, store: store.file }
     this.#log.info(fields, `revision ${number} serves: ${first.why}`)
     this.#started = true
   }

@@ -122,20 +122,16 @@ export class Load {
   readonly answers: Record<string, number> = {}
   /** What went wrong: another status, a broken connection. */
   readonly failures: { what: string; at: number }[] = []
-  /** Milliseconds of each answer, where asked for. */
-  readonly times: number[] = []
   #running = true
   readonly #done: Promise<unknown>
 
-  constructor(port: number, connections: number, options: { timed?: boolean } = {}) {
+  constructor(port: number, connections: number) {
     const run = async () => {
       while (this.#running) {
         const client = new RawClient(port)
         try {
           while (this.#running) {
-            const begun = performance.now()
             const answer = await client.ask(get('/'))
-            if (options.timed === true) this.times.push(performance.now() - begun)
             if (answer.status !== 200) throw new Error(`${answer.status} ${answer.get('proxy-status')}`)
             this.answers[answer.text] = (this.answers[answer.text] ?? 0) + 1
           }
@@ -192,10 +188,4 @@ export class WebSocketUser {
     clearInterval(this.#timer)
     this.#socket.terminate()
   }
-}
-
-/** The value below which this share of the numbers lies. */
-export function quantile(numbers: readonly number[], share: number): number {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
 }
