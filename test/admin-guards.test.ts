@@ -212,6 +212,8 @@ test('fields and parameters that nobody reads are refused with the name that was
     const answer = await admin.call(method, path, { body })
     expect(problem(answer)).toEqual([400, 'invalid_request'])
     expect(answer.json.errors).toEqual(errors)
+    // One sentence, or two, each with one end.
+    expect(answer.json.detail).toMatch(/[^.?][.?]$/)
   }
   await expectErrors('POST', '/v1/services/shop/cutover', { too: 'green' }, [
     { path: 'to', message: 'is missing' },
@@ -232,6 +234,10 @@ test('fields and parameters that nobody reads are refused with the name that was
       message: '"soon" is not a duration. Write a whole number and its unit, such as 250ms, 10s, 5m or 1h.',
     },
   ])
+  await expectErrors('POST', '/v1/services/shop/rollback', { reason: '' }, [
+    { path: 'reason', message: 'must not be empty' },
+  ])
+  await expectErrors('POST', '/v1/services/shop/cutover', [], [{ path: '', message: 'must be object' }])
   await expectErrors('GET', '/v1/revisions?limit=1&limit=2', undefined, [
     { path: '?limit', message: 'is given more than once' },
   ])
@@ -262,6 +268,7 @@ test('unknown paths, wrong methods and what is no HTTP at all are problems too',
     expect(problem(answer), path).toEqual([405, 'method_not_allowed'])
     expect(answer.headers.allow).toBe(allow)
   }
+  expect(problem(await admin.call('TRACE', 'http://localhost/livez'))).toEqual([405, 'method_not_allowed'])
   const garbage: [string, number, string][] = [
     ['nonsense\r\n\r\n', 400, 'bad_request'],
     ['GET /livez HTTP/1.1\r\nHost: localhost\r\nA b: c\r\n\r\n', 400, 'bad_request'],
@@ -275,6 +282,7 @@ test('unknown paths, wrong methods and what is no HTTP at all are problems too',
     const message = await client.ask(text, 'GET')
     expect([message.status, JSON.parse(message.text).code], text.slice(0, 40)).toEqual([status, code])
     expect(message.get('content-type')).toMatch(/^application\/problem\+json/)
+    if (code === 'bad_url') expect(message.get('x-content-type-options')).toBe('nosniff')
     client.destroy()
   }
   // An answer that is under way is not spoilt by that of what cannot be read.

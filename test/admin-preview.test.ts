@@ -247,6 +247,12 @@ test('what is no preview of a version is refused, and nothing leads out of one',
     else expect([message.status, JSON.parse(message.text).code], path).toEqual([400, 'bad_request'])
   }
   for (const { url } of app.seen) expect(url).toMatch(/^\/(?!\/)/)
+  // A target with scheme and host is the same request; the host it names is not asked.
+  const absolute = new RawClient(Number(new URL(turnout.adminUrl).port))
+  const target = 'http://evil.example/preview/shop/green/x?y=1'
+  await absolute.ask(`GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+  absolute.destroy()
+  expect(app.seen.at(-1)!.url).toBe('/x?y=1')
   const foreign = await admin.get('/preview/shop/green/', { headers: { origin: 'http://evil.example' } })
   expect(problem(foreign)).toEqual([403, 'cross_origin'])
   // An upgrade is asked for like any other resource; tunnels are not previewed.

@@ -92,15 +92,24 @@ describe('an ejection', () => {
     expect(lengths).toEqual(['0.1', '0.2', '0.3'])
   })
 
-  test('is not begun anew by requests that still fail', async () => {
-    const [one, two] = fakes(2) as [{ url: string }, { url: string }]
-    const test = startHealth(blue([one, two], ejecting({ eject: '1h' })))
+  test('is not begun anew by requests that still fail', () => {
+    const endpoints = fakes(4)
+    const [one] = endpoints as [{ url: string }]
+    const test = startHealth(blue(endpoints, ejecting({ eject: '1h' })))
     test.fail(one)
-    const { ejectedUntil } = test.of(one)
-    await quiet(5)
     test.fail(one, 10)
-    expect(test.of(one).ejectedUntil).toBe(ejectedUntil)
     expect(test.events).toHaveLength(1)
+  })
+
+  test('does not end when its endpoint has left, nor after the end of all', async () => {
+    const endpoints = fakes(4) as [{ url: string }, { url: string }, { url: string }, { url: string }]
+    const test = startHealth(blue(endpoints, ejecting()))
+    test.fail(endpoints[0])
+    test.follow(blue(endpoints.slice(1), ejecting()))
+    test.fail(endpoints[1])
+    await test.health.close()
+    await quiet(150)
+    expect(test.messages.filter(message => !message.includes('is ejected'))).toEqual([])
   })
 })
 
@@ -170,7 +179,9 @@ describe('probes of an ejected endpoint', () => {
     await poll(() => test.of(one).lastProbe, 'a probe')
     test.fail(one)
     status = 500
+    const { changes } = test
     await test.happened('is unhealthy')
+    expect(test.changes).toBe(changes)
     expect(test.of(one)).toMatchObject({ state: 'unhealthy', reason: '2 probes failed: status 500' })
     expect(test.of(one).ejectedUntil).not.toBeNull()
     await test.happened('is not ejected any more')

@@ -187,6 +187,7 @@ describe('slow start', () => {
     await turned(test, one, true)
     expect(test.shares(endpoints)).toEqual([1000, 0])
     expect(test.of(one).state).toBe('healthy')
+    expect(test.messages.join()).not.toContain('full share')
     await turned(test, two, true)
     expect(test.shares(endpoints)).toEqual([1000, 100])
     await turned(test, one, false)

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { LIVE } from '../src/snapshot/live.ts'
 import { startUpstream } from './support/raw.ts'
 import { fetchOnce, type LocalTurnout, poll, shop, startLocal, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'
@@ -127,3 +128,49 @@ test('twenty crashes in a row do not stop service', async () => {
   expect((await turnout.scrape()).value('turnout_worker_crashes_total')).toBe(20)
   expect(await readyz(turnout)).toBe(200)
 }, 40_000)
+
+test('a crash frees what the worker had under the limit of a version, and nothing else', async () => {
+  const upstream = await startUpstream({ '/slow': () => {} })
+  const document = (requests: number) =>
+    shop({}, { versions: [{ name: 'blue', endpoints: [upstream.url], limits: { requests } }] }, { workers: 1 })
+  const turnout = await startLocal(document(0), { execArgv: FAULTY })
+  const { workers } = turnout.plane
+  const { cells, at } = workers.live.row(workers.rows.rowOf({ kind: 'version', service: 'shop', version: 'blue' })!)
+  const claimed = () => Atomics.load(cells, at + LIVE.requests)
+  const begin = async (count: number) => {
+    const sum = upstream.requests.length + count
+    for (let i = 0; i < count; i++) turnout.connect().write(get('/slow'))
+    await upstream.until(() => upstream.requests.length === sum, 'the slow requests')
+  }
+  // Those that began without a limit do not count against it.
+  await begin(3)
+  expect(await turnout.reload(document(10))).toBe('applied')
+  await begin(2)
+  expect(claimed()).toBe(2)
+  crashWorker(0, 'a test threw this')
+  await turnout.logged('worker replaced')
+  expect(claimed()).toBe(0)
+})
+
+test('a worker that dies while the others still start is replaced', async () => {
+  const upstream = await startUpstream()
+  // Worker 0 dies right behind its first answer; worker 1 begins only when that must have happened.
+  const fault = `
+    import { isMainThread, parentPort, workerData } from 'node:worker_threads'
+    const shared = isMainThread ? null : new Int32Array(workerData.shared)
+    if (!isMainThread && shared[0] === 0) {
+      if (workerData.worker === 1) Atomics.wait(shared, 1, 0, 500)
+      else {
+        const post = parentPort.postMessage.bind(parentPort)
+        parentPort.postMessage = message => {
+          post(message)
+          if (message.type === 'prepared') setImmediate(() => { throw new Error('a test threw this') })
+        }
+      }
+    }`
+  const execArgv = ['--import', `data:text/javascript,${encodeURIComponent(fault)}`]
+  const turnout = await startLocal(shop({ blue: upstream }), { execArgv })
+  await turnout.logged('worker replaced')
+  expect(turnout.log.find(({ msg }) => msg === 'worker crashed')).toMatchObject({ worker: 0 })
+  await poll(async () => (await readyz(turnout)) === 200, 'ready')
+})

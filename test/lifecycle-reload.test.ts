@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { LIVE } from '../src/snapshot/live.ts'
 import { startUpstream } from './support/raw.ts'
 import { fetchOnce, poll, shop, startLocal, startProcess, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'
@@ -149,4 +150,20 @@ test('reloads asked for while one is under way become one more', async () => {
   expect(scrape.value('turnout_config_revision')).toBe(3)
   expect(scrape.value('turnout_config_reloads_total{outcome="applied"}')).toBe(2)
   expect(scrape.value('turnout_version_weight{service="shop",version="green"}')).toBe(5)
+})
+
+test('an endpoint that was not usable when it left the config serves from the first request when it comes back', async () => {
+  const [blue, green] = [await answering('blue'), await answering('green')]
+  const turnout = await startLocal(shop({ blue, green }, {}, { workers: 1 }))
+  const { workers, config } = turnout.plane
+  const row = workers.rows.rowOf({ kind: 'endpoint', service: 'shop', version: 'green', endpoint: green.url })!
+  const { cells, at } = workers.live.row(row)
+  Atomics.store(cells, at + LIVE.share, 0)
+  workers.sharesChanged()
+  const toGreen = { 'x-turnout-version': 'green' }
+  expect((await turnout.get('/', toGreen)).status).toBe(503)
+  const service = config.services[0]!
+  await workers.apply({ ...config, services: [{ ...service, versions: service.versions.slice(0, 1) }] }, [])
+  await workers.apply(config, [])
+  expect((await turnout.get('/', toGreen)).body).toBe('green')
 })

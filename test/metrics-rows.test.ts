@@ -44,7 +44,8 @@ test('every series of a config gets a row of its own, and none gets row 0', () =
     routes: [[1, 2], [3]],
     versions: [[4, 5], [6]],
     listeners: [7, 8],
-    fresh: [1, 2, 3, 4, 5, 6, 7, 8],
+    endpoints: [[[9], [10]], [[11]]],
+    fresh: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
   })
 })
 
@@ -55,8 +56,9 @@ test('a series keeps its row when others come, go and change places', () => {
   expect(rows.versions[1]!.slice(1)).toEqual([4, 3])
   expect(rows.routes[1]!.slice(1)).toEqual([2, 1])
   expect(rows.listeners[1]).toBe(5)
-  expect(rows.fresh).toHaveLength(5)
-  for (const row of rows.fresh) expect(row).toBeGreaterThan(5)
+  expect(rows.endpoints[1]!.slice(1)).toEqual([[7], [6]])
+  expect(rows.fresh).toHaveLength(7)
+  for (const row of rows.fresh) expect(row).toBeGreaterThan(7)
 })
 
 test('the same names under another service are another series', () => {
@@ -76,12 +78,14 @@ test('a series that left is reported while a worker still uses its revision, and
     'version shop blue',
     'version shop green',
     'listener public',
+    'endpoint shop blue http://127.0.0.1:9001',
+    'endpoint shop green http://127.0.0.1:9001',
   ]
   expect(names(table.scrape())).toEqual(whole)
   expect(names(table.scrape())).toEqual(whole)
   use.oldest = 2
   expect(names(table.scrape())).toEqual(whole)
-  expect(names(table.scrape())).toEqual(['route shop shop blue', 'version shop blue', 'listener public'])
+  expect(names(table.scrape())).toEqual(whole.filter(name => !name.includes('green')))
 })
 
 test('a series that left is reported while something on its row is open', () => {
@@ -102,12 +106,12 @@ test('a row goes to another series only after its last report', () => {
   apply(config({ shop: ['blue', 'green'] }))
   use.oldest = 2
   expect(apply(config({ shop: ['blue'] })).rows.fresh).toEqual([])
-  expect(apply(config({ shop: ['blue', 'red'] })).rows.fresh).toEqual([6, 7])
+  expect(apply(config({ shop: ['blue', 'red'] })).rows.fresh).toEqual([8, 9, 10])
   use.oldest = 3
   table.scrape()
   const { rows } = apply(config({ shop: ['blue', 'red', 'pink'] }))
-  expect(rows.fresh.toSorted()).toEqual([2, 4])
-  expect(table.size).toBe(8)
+  expect(rows.fresh.toSorted()).toEqual([2, 4, 7])
+  expect(table.size).toBe(11)
 })
 
 test('a series that comes back before its last report goes on counting', () => {

@@ -111,6 +111,17 @@ describe('failures in a row', () => {
     expect(plane.endpoint(alive.url)).toEqual({ inFlight: 0, requests: 6, failures: 0 })
   })
 
+  test('count once for an answer that says so and then breaks off', async () => {
+    const upstream = await startUpstream({
+      '/': side => side.write(response(500, ['Content-Length: 10'], 'half')).end(),
+    })
+    const plane = await startPlane({ versions: { blue: upstream }, service: { outlier } })
+    const client = plane.connect().write(get('/'))
+    await until(() => client.ending !== '', 'the end of the connection')
+    expect(plane.errors()).toEqual({ http_response_incomplete: 1 })
+    expect(plane.endpoint(upstream.url)).toEqual({ inFlight: 0, requests: 1, failures: 1 })
+  })
+
   test('are not reported with outlier: off', async () => {
     const upstream = await startUpstream({ '/': response(500, ['Content-Length: 0']) })
     const plane = await startPlane({

@@ -1,6 +1,6 @@
 // The admin server: health, metrics and the admin API on an address of its own, apart from the data plane. Each
 // resource has its own file; what all of them share, limits, guards and the shape of errors, is put together here.
-import type { Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -24,6 +24,8 @@ import { parseQuery, useValidation } from './validation.ts'
 
 /** A client that is slower than this is not an operator (reliability: slowloris on admin). */
 const TIMEOUT = 10_000
+/** So that who is too slow is told so before the silent connection is closed, in ms. */
+const SPARE = 2000
 const HEADER_LIMIT = 100
 
 /** Builds the admin server; the caller lets it listen. */
@@ -34,7 +36,7 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
   const responses = new WeakMap<Socket, ServerResponse>()
   const app = fastify({
     bodyLimit: BODY_LIMIT,
-    connectionTimeout: TIMEOUT,
+    connectionTimeout: TIMEOUT + SPARE,
     requestTimeout: TIMEOUT,
     trustProxy: false,
     // At the end of the process an open scrape must not hold up the exit.
@@ -42,6 +44,7 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
     // A Host that is missing is a problem like any other, and not answered by Node.
     http: { headersTimeout: TIMEOUT, connectionsCheckingInterval: 1000, requireHostHeader: false },
     routerOptions: { querystringParser: parseQuery },
+    rewriteUrl: originForm,
     frameworkErrors: (error, _request, reply) => {
       sendError(error, reply, log)
     },
@@ -92,6 +95,13 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
   })
   app.register(addPreview, parts)
   return app
+}
+
+/** The path and query of a target that names scheme and host too, as any server has to take it (RFC 9112 3.2.2). */
+function originForm({ url = '/' }: Pick<IncomingMessage, 'url'>): string {
+  const [, rest] = /^https?:\/\/[^/?#]+(.*)$/i.exec(url) ?? []
+  if (rest === undefined) return url
+  return rest.startsWith('/') ? rest : `/${rest}`
 }
 
 /** Refuses a head that could be read in two ways, or has more fields than any call needs. */

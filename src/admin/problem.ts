@@ -109,7 +109,12 @@ export function useProblems(app: FastifyInstance, log: Log, inForce: () => numbe
 export function sendProblem(reply: FastifyReply, code: ProblemCode, detail: string, extra: Extra = {}): FastifyReply {
   return reply
     .code(PROBLEMS[code].status)
-    .headers({ 'content-type': TYPE, 'cache-control': 'no-store', ...extra.headers })
+    .headers({
+      'content-type': TYPE,
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      ...extra.headers,
+    })
     .send(bodyOf(code, detail, extra.errors))
 }
 

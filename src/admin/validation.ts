@@ -27,7 +27,7 @@ export function useValidation(app: FastifyInstance): void {
       if (validate(value)) return { value }
       const errors = validate.errors!.slice(0, MAX_ERRORS).map(error => fieldErrorOf(error, httpPart))
       return {
-        error: new ApiError('invalid_request', `The ${PARTS[httpPart]} is not valid: ${sentence(errors)}.`, { errors }),
+        error: new ApiError('invalid_request', `The ${PARTS[httpPart]} is not valid: ${sentence(errors)}`, { errors }),
       }
     }
   })
@@ -47,7 +47,8 @@ export function parseQuery(text: string): Record<string, string | string[]> {
 
 function sentence(errors: readonly FieldError[]): string {
   const { path, message } = errors[0]!
-  return path === '' ? message : `${path} ${message}`
+  const text = path === '' ? message : `${path} ${message}`
+  return /[.?]$/.test(text) ? text : `${text}.`
 }
 
 function fieldErrorOf(error: ErrorObject, httpPart: string): FieldError {
@@ -58,17 +59,18 @@ function fieldErrorOf(error: ErrorObject, httpPart: string): FieldError {
   if (error.keyword === 'additionalProperties') steps.push(error.params.additionalProperty)
   if (error.keyword === 'required') steps.push(error.params.missingProperty)
   const path = formatPath(steps)
-  return { path: httpPart === 'querystring' && path !== '' ? `?${path}` : path, message: messageOf(error) }
+  return { path: httpPart === 'querystring' && path !== '' ? `?${path}` : path, message: messageOf(error, httpPart) }
 }
 
-function messageOf({ keyword, parentSchema, params, data, message }: ErrorObject): string {
+function messageOf({ keyword, parentSchema, params, data, message }: ErrorObject, httpPart: string): string {
   if (keyword === 'required') return 'is missing'
   if (keyword === 'additionalProperties') {
     const known = Object.keys(parentSchema?.properties ?? {})
     const otherwise = known.length === 0 ? 'Nothing is known here.' : `Known here: ${known.join(', ')}.`
     return `is not known. ${didYouMean(params.additionalProperty, known, otherwise)}`
   }
-  if (Array.isArray(data) && keyword === 'type') return 'is given more than once'
+  if (httpPart === 'querystring' && Array.isArray(data) && keyword === 'type') return 'is given more than once'
+  if (keyword === 'minLength' && params.limit === 1) return 'must not be empty'
   if (keyword === 'pattern' && typeof parentSchema?.expected === 'string') return `must be ${parentSchema.expected}`
   return message ?? 'is wrong'
 }

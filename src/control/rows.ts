@@ -68,12 +68,12 @@ export class RowTable {
       versions: config.services.map(({ name: service, versions }) =>
         versions.map(({ name: version }) => rowOf({ kind: 'version', service, version })),
       ),
+      listeners: config.listeners.map(({ name }) => rowOf({ kind: 'listener', listener: name })),
       endpoints: config.services.map(({ name: service, versions }) =>
         versions.map(({ name: version, endpoints }) =>
           endpoints.map(({ url }) => rowOf({ kind: 'endpoint', service, version, endpoint: url })),
         ),
       ),
-      listeners: config.listeners.map(({ name }) => rowOf({ kind: 'listener', listener: name })),
       fresh: added.map(entry => entry.row),
     }
     this.#plan = { rows, size: this.#size, wanted, added }

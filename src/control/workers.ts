@@ -211,6 +211,8 @@ export class Workers {
       throw error
     }
 
+    // One that comes back is not what it was when it left.
+    for (const { row, lastSnapshot } of plan.wanted.values()) if (lastSnapshot !== Infinity) this.live.restore(row)
     const rows = this.rows.commit(plan, before?.snapshot ?? 0)
     this.#inForce = { snapshot, config, leaving, rows, ports }
     Atomics.store(this.#shared, REVISION_CELL, snapshot)
@@ -246,13 +248,9 @@ export class Workers {
     for (const row of rowsOf('version')) {
       // What the dead worker had in flight no longer counts against the limit of the version.
       const { cells, at } = this.live.row(row)
-      const limited = Atomics.load(cells, at + LIVE.requests) > 0
-      if (limited)
-        Atomics.sub(
-          cells,
-          at + LIVE.requests,
-          this.counters.regions[thread.number]![row * ROW + VERSION_CELL.inFlight]!,
-        )
+      // A region that has not grown to the row yet counted nothing.
+      const limited = this.counters.regions[thread.number]![row * ROW + VERSION_CELL.limited] ?? 0
+      Atomics.sub(cells, at + LIVE.requests, limited)
     }
     this.counters.clearGauges(thread.number, {
       versions: rowsOf('version'),
@@ -265,8 +263,7 @@ export class Workers {
       this.crashes++
       this.#options.log.error({ worker: thread.number, err: crash }, 'worker crashed')
     }
-    // Without a revision there is nothing to go on with: start() fails and says why.
-    if (this.#stopping || this.#inForce === null) return
+    if (this.#stopping) return
     const wasStable = thread.readySince > 0 && performance.now() - thread.readySince >= STABLE
     slot.failures = wasStable ? 1 : slot.failures + 1
     const delay = slot.failures === 1 ? 0 : Math.min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** (slot.failures - 2))
@@ -277,8 +274,9 @@ export class Workers {
   }
 
   async #replace(slot: Slot): Promise<void> {
-    if (this.#stopping) return
-    const { snapshot, config, leaving, rows, ports } = this.#inForce!
+    // Without a revision there is nothing to go on with: start() fails and says why.
+    if (this.#stopping || this.#inForce === null) return
+    const { snapshot, config, leaving, rows, ports } = this.#inForce
     const thread = this.#startThread(slot.thread.number)
     slot.thread = thread
     try {

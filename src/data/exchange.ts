@@ -456,9 +456,10 @@ export class Exchange implements ResponseSink, Timed {
   }
 
   /** Takes one of the requests that the version may have in flight; false when there is none left. */
-  #claim({ limit, live }: Version): boolean {
+  #claim({ cells, limit, live }: Version): boolean {
     this.#claimed = Atomics.add(live.cells, live.at + LIVE.requests, 1) < limit
-    if (!this.#claimed) Atomics.sub(live.cells, live.at + LIVE.requests, 1)
+    if (this.#claimed) this.client.plane.cells[cells + VERSION_CELL.limited]! += 1
+    else Atomics.sub(live.cells, live.at + LIVE.requests, 1)
     return this.#claimed
   }
 
@@ -505,8 +506,9 @@ export class Exchange implements ResponseSink, Timed {
 
   #attemptFailed(error: UpstreamError): void {
     this.#countError(error)
-    // A full pool is ours, and with no usable endpoint none was tried.
-    if (error !== 'connection_limit_reached' && error !== 'destination_unavailable') this.#endpointFailed()
+    // A full pool is ours, and with no usable endpoint none was tried. A 5xx head has failed already.
+    const isOurs = error === 'connection_limit_reached' || error === 'destination_unavailable'
+    if (!isOurs && this.#status < 500) this.#endpointFailed()
   }
 
   #countError(error: UpstreamError): void {
@@ -582,7 +584,10 @@ export class Exchange implements ResponseSink, Timed {
         observe(cells, at + VERSION_CELL.overhead, OVERHEAD_BOUNDS, ours / 1000)
       }
       this.#leaveEndpoint()
-      if (this.#claimed) Atomics.sub(version.live.cells, version.live.at + LIVE.requests, 1)
+      if (this.#claimed) {
+        cells[at + VERSION_CELL.limited]! -= 1
+        Atomics.sub(version.live.cells, version.live.at + LIVE.requests, 1)
+      }
     }
     if (this.#logged !== null) this.#log(this.#logged, now)
   }

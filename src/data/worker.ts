@@ -32,8 +32,11 @@ const listeners = new Map<string, Listener>()
 const leaving = new Set<Listener>()
 /** Listeners that a prepared snapshot opened and that go again if it is aborted. */
 const opened = new Map<number, string[]>()
+/** Versions that are being brought to their end; false once one has not drained meanwhile, even if it does again. */
+const farewells = new Map<End, boolean>()
 let inForce: Snapshot | null = null
 
+type End = Extract<ToWorker, { type: 'end' }>
 type Prepare = Extract<ToWorker, { type: 'prepare' }>
 
 async function prepare(message: Prepare): Promise<void> {
@@ -76,8 +79,12 @@ function abort(number: number): void {
   const snapshot = plane.withdraw(number)
   if (snapshot !== undefined) releaseEndpoints(snapshot.services, endpoints)
   for (const key of opened.get(number) ?? []) {
-    listeners.get(key)?.close(plane.now())
+    const listener = listeners.get(key)
+    if (listener === undefined) continue
     listeners.delete(key)
+    // Somebody may have come already.
+    leaving.add(listener)
+    listener.close(plane.now())
   }
   opened.delete(number)
 }
@@ -85,6 +92,7 @@ function abort(number: number): void {
 function onSwitch(snapshot: Snapshot): void {
   inForce = snapshot
   opened.delete(snapshot.number)
+  for (const end of farewells.keys()) if (!isOnItsWay(end)) farewells.set(end, false)
   const wanted = new Set<string>()
   for (const settings of snapshot.listeners) {
     const key = addressKey(settings.name, settings.host, settings.port)
@@ -112,6 +120,11 @@ function onUnused(snapshot: Snapshot): void {
 
 function versionOf({ service, version }: { service: string; version: string }): Version | undefined {
   return inForce?.services.find(({ name }) => name === service)?.versions.find(({ name }) => name === version)
+}
+
+/** A version that left the config is over for good. */
+function isOnItsWay(end: End): boolean {
+  return versionOf(end)?.isLeaving ?? true
 }
 
 function addressKey(name: string, host: string, port: number): string {
@@ -157,8 +170,9 @@ port.on('message', (message: ToWorker) => {
       abort(message.snapshot)
       break
     case 'end':
-      // A version that left the config is over for good.
-      endRemaining([...listeners.values(), ...leaving], message, () => versionOf(message)?.isLeaving ?? true)
+      farewells.set(message, isOnItsWay(message))
+      setTimeout(() => farewells.delete(message), message.spreadMs + FAREWELL_MS).unref()
+      endRemaining([...listeners.values(), ...leaving], message, () => farewells.get(message) === true)
       break
     case 'closeIdle':
       closeIdle(versionOf(message))

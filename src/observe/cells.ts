@@ -80,6 +80,8 @@ export const VERSION_CELL = {
   errors: 2 * HISTOGRAM_CELLS + 5 + REASONS.length,
   /** Requests and tunnels that a drain ended at its deadline. */
   forced: 2 * HISTOGRAM_CELLS + 5 + REASONS.length + UPSTREAM_ERRORS.length,
+  /** Requests in flight that count against the limit of the version. */
+  limited: 2 * HISTOGRAM_CELLS + 6 + REASONS.length + UPSTREAM_ERRORS.length,
 }
 
 /** A row of one endpoint of a version: attempts under way, attempts begun, and those that failed. */

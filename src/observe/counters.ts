@@ -84,6 +84,7 @@ export class Counters {
     for (const row of rows.versions) {
       region[row * ROW + VERSION_CELL.inFlight] = 0
       region[row * ROW + VERSION_CELL.tunnels] = 0
+      region[row * ROW + VERSION_CELL.limited] = 0
     }
     for (const row of rows.endpoints) region[row * ROW + ENDPOINT_CELL.inFlight] = 0
     for (const row of rows.listeners) region[row * ROW + LISTENER_CELL.connections] = 0

@@ -46,6 +46,12 @@ export class LiveCells {
     return { cells: this.#blocks[Math.floor(row / BLOCK_ROWS)]!, at: (row % BLOCK_ROWS) * LIVE_ROW }
   }
 
+  /** All of its weight for an endpoint; what is counted goes on. */
+  restore(row: number): void {
+    const { cells, at } = this.row(row)
+    Atomics.store(cells, at + LIVE.share, FULL_SHARE)
+  }
+
   /** A row that begins anew: all of its weight, nothing counted. */
   reset(row: number): void {
     const { cells, at } = this.row(row)

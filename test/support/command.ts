@@ -1,14 +1,9 @@
 // The `turnout` command run to its end, or watched while it runs.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { COMMAND, poll } from './turnout.ts'
 
 export type Outcome = { code: number; stdout: string; stderr: string }
-
-/** Most of what a short command does is compiling; what one test compiled serves the next. */
-const COMPILE_CACHE = join(tmpdir(), 'turnout-test-compile-cache')
 
 export class Command {
   stdout = ''
@@ -20,7 +15,7 @@ export class Command {
     // What the machine has set must not decide a test.
     const { FORCE_COLOR, NO_COLOR, TURNOUT_ADMIN_URL, TURNOUT_ADMIN_TOKEN, TURNOUT_CONFIG, ...rest } = process.env
     this.child = spawn(process.execPath, [...nodeOptions, COMMAND, ...args], {
-      env: { ...rest, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+      env: { ...rest, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     onTestFinished(() => void this.child.kill('SIGKILL'))
