@@ -6,7 +6,7 @@ import { text as textOf } from 'node:stream/consumers'
 import type { Env } from '../config/env.ts'
 
 /** Where turnout answers by default (`admin.address`). */
-const DEFAULT_URL = 'http://127.0.0.1:9901'
+export const DEFAULT_URL = 'http://127.0.0.1:9901'
 /** How long, in ms, an answer may take. */
 const READ_TIMEOUT = 10_000
 /** A write is answered when every worker serves it, and a worker may take its time. */

@@ -1,5 +1,5 @@
-// `turnout demo`: two small upstream versions and turnout in front of them, in one process, with three
-// requests to try. Everything else is config/demo.yaml.
+// `turnout demo`: two small upstream versions and turnout in front of them, in one process, with
+// things to try. Everything else is config/demo.yaml.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
@@ -15,6 +15,7 @@ import { ControlPlane } from '../control/control-plane.ts'
 import { EXIT, live } from '../control/lifecycle.ts'
 import { readBuild } from '../observe/build.ts'
 import { createLog } from '../observe/log.ts'
+import { DEFAULT_URL } from './admin-client.ts'
 
 const FILE = fileURLToPath(new URL('../../config/demo.yaml', import.meta.url))
 
@@ -134,10 +135,11 @@ function welcome(plane: ControlPlane): string {
   const service = plane.config.services[0]!
   const { override } = service.traffic
   const last = service.versions.at(-1)!.name
+  const admin = plane.adminUrl === DEFAULT_URL ? '' : ` --admin ${plane.adminUrl}`
   return `turnout is running, Ctrl-C ends it.
 
   ${service.name}: ${url} (${sharesOf(service)})
-  metrics: ${plane.adminUrl}/metrics
+  admin: ${plane.adminUrl}/docs (metrics: ${plane.adminUrl}/metrics)
 ${service.versions.map(({ name, endpoints }) => `  ${name}: ${endpoints.map(endpoint => endpoint.url).join(', ')}`).join('\n')}
 
 Try, in another terminal:
@@ -150,6 +152,10 @@ Try, in another terminal:
 
   3. The override. This machine may pick a version by name; the answer also shows what the version saw:
      curl -s -H '${override.header}: ${last}' ${url}/
+
+  4. A release, and back. No request fails meanwhile:
+     npx turnout cutover ${service.name} ${last}${admin}
+     npx turnout rollback ${service.name}${admin}
 
 The config is ${FILE}. Change a weight there, then: kill -HUP ${process.pid}`
 }
