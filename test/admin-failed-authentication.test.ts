@@ -74,4 +74,7 @@ test('failures are told at once, and those of the next minute together at its en
   guard.tell('10.0.0.3')
   expect(told[2]).toBe('failed authentication from 10.0.0.3')
   expect(log).toHaveLength(3)
+  guard.tell('10.0.0.4')
+  guard.close()
+  expect(told[3]).toBe('failed authentication from 10.0.0.4')
 })

@@ -217,6 +217,24 @@ test('what a worker had in flight when it died is neither completed nor forced',
   expect((await turnout.get('/')).body).toBe('green')
 })
 
+test('a version that leaves the config with something open is ended at its deadline all the same', async () => {
+  for (const isDraining of [true, false]) {
+    const drain = { deadline: '300ms', tunnels: '300ms' }
+    const { blue, green, turnout, traffic } = await startShop({ drain })
+    const slow = turnout.connect().write(get('/slow'))
+    await blue.until(() => slowOnes(blue) === 1, 'the slow request')
+    if (isDraining) await traffic.cutover('green')
+    expect(await turnout.reload(shop({ green }, { drain }, { workers: 1 }))).toBe('applied')
+    const answer = await slow.next()
+    expect([answer.status, answer.get('proxy-status')]).toEqual([503, 'turnout; error=destination_unavailable'])
+    const told = async () => (await traffic.told()).map(([, , message]) => message)
+    await poll(
+      async () => (await told()).some(message => /is drained: 0 completed, 1 forced$/.test(message)),
+      'drained',
+    )
+  }
+})
+
 test('a version that leaves the config while it drains is not known any more', async () => {
   const { blue, green, turnout, traffic } = await startShop()
   const slow = turnout.connect().write(get('/slow'))
@@ -229,10 +247,12 @@ test('a version that leaves the config while it drains is not known any more', a
   })
   blue.last.write(ok('blue'))
   expect((await slow.next()).text).toBe('blue')
+  await poll(async () => (await traffic.told()).length === 2, 'drained')
   // It begins anew when it comes back.
   expect(await turnout.reload(shop({ blue, green }, {}, { workers: 1 }))).toBe('applied')
   expect(await traffic.drain('blue')).toMatchObject({ state: 'active', since: null })
   expect((await traffic.told()).map(([, , message]) => message.replace(/:.*/, ''))).toEqual([
     'version shop/blue drains',
+    'version shop/blue is drained',
   ])
 })

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
-import { expect, test } from 'vitest'
+import { Worker } from 'node:worker_threads'
+import { expect, onTestFinished, test } from 'vitest'
 import { VERSION_CELL } from '../src/observe/cells.ts'
-import { RawClient, startUpstream } from './support/raw.ts'
+import { type RawClient, startUpstream } from './support/raw.ts'
 import { type LocalTurnout, poll, shop, startLocal } from './support/turnout.ts'
 import { accept, closeCode, openTunnel, readFrames, type TunnelEnds } from './support/websocket.ts'
 import { get, ok } from './support/wire.ts'
-import { blockWorker, FAULTY } from './support/worker-faults.ts'
 
 const service = 'shop'
 const EACH = 8
@@ -76,47 +76,71 @@ test('the idle connections to a version are closed on every worker', async () =>
   expect((await clients[0]!.ask(get('/', ['X-Turnout-Version: blue']))).text).toBe('blue')
 })
 
-test('what a cancelled drain was about to end goes on, also when the version drains anew', async () => {
-  const upstream = await startUpstream({ '/ws': accept, '/never': () => {} })
-  const timeouts = { total: '500ms' }
-  const turnout = await startLocal(shop({ blue: upstream, green: upstream }, { timeouts }, { workers: 1 }))
-  const { workers, config } = turnout.plane
-  const tunnels: TunnelEnds[] = []
-  for (let i = 0; i < EACH; i++) {
-    tunnels.push(await openTunnel(turnout, upstream, '/ws', ['X-Turnout-Version: blue']))
-  }
-  const leaving = [{ service, version: 'blue', keepsPinned: false }]
-  await workers.apply(config, leaving)
-  workers.broadcast({ type: 'end', what: 'tunnels', service, version: 'blue', spreadMs: 400 })
-  await workers.apply(config, [])
-  const before = forced(turnout, 'blue')
-  await workers.apply(config, leaving)
-  // The worker's clock says when the whole spread is over.
-  expect((await turnout.connect().ask(get('/never', ['X-Turnout-Version: green']))).status).toBe(504)
-  expect(forced(turnout, 'blue')).toBe(before)
-  workers.broadcast({ type: 'end', what: 'tunnels', service, version: 'blue', spreadMs: 0 })
-  await poll(() => forced(turnout, 'blue') === EACH, 'all tunnels ended')
-})
+test.each(['cancelled and the version drains anew', 'moved to a later deadline'])(
+  'what a drain was about to end goes on when it is %s',
+  async what => {
+    const upstream = await startUpstream({ '/ws': accept, '/never': () => {} })
+    const timeouts = { total: '500ms' }
+    const turnout = await startLocal(shop({ blue: upstream, green: upstream }, { timeouts }, { workers: 1 }))
+    const { workers, config } = turnout.plane
+    const tunnels: TunnelEnds[] = []
+    for (let i = 0; i < EACH; i++) {
+      tunnels.push(await openTunnel(turnout, upstream, '/ws', ['X-Turnout-Version: blue']))
+    }
+    const leaving = [{ service, version: 'blue', keepsPinned: false }]
+    await workers.apply(config, leaving)
+    workers.broadcast({ type: 'end', what: 'tunnels', service, version: 'blue', spreadMs: 400 })
+    if (what.startsWith('cancelled')) await workers.apply(config, [])
+    else workers.broadcast({ type: 'spare', service, version: 'blue' })
+    await workers.apply(config, leaving)
+    const before = forced(turnout, 'blue')
+    // The worker's clock says when the whole spread is over.
+    expect((await turnout.connect().ask(get('/never', ['X-Turnout-Version: green']))).status).toBe(504)
+    expect(forced(turnout, 'blue')).toBe(before)
+    workers.broadcast({ type: 'end', what: 'tunnels', service, version: 'blue', spreadMs: 0 })
+    await poll(() => forced(turnout, 'blue') === EACH, 'all tunnels ended')
+  },
+)
 
 test('what came in on a listener whose revision was refused then is ended as well', async () => {
   const upstream = await startUpstream({ '/slow': () => {} })
-  const versions = { blue: upstream, green: upstream }
-  const turnout = await startLocal(shop(versions), { execArgv: FAULTY, prepareTimeout: 500 })
+  const turnout = await startLocal(shop({ blue: upstream, green: upstream }, {}, { workers: 1 }))
   const { workers, config } = turnout.plane
   const port = await freePort()
-  // Worker 0 listens while it waits for worker 1.
-  blockWorker(1, 700)
-  const more = { name: 'more', address: `127.0.0.1:${port}` }
-  const refused = turnout.reload(shop(versions, {}, { listeners: [{ name: 'public', address: '127.0.0.1:0' }, more] }))
-  const slow = await connected(port)
-  slow.write(get('/slow', ['X-Turnout-Version: blue']))
-  await upstream.until(() => upstream.requests.length === 1, 'the request')
-  expect(await refused).toBe('failed')
+  const row = workers.rows.rowOf({ kind: 'version', service, version: 'blue' })!
+  const client = clientThread(port, get('/slow', ['X-Turnout-Version: blue']))
+  const refuse = () => {
+    // This thread waits, so the revision is neither in force nor refused while somebody comes in.
+    client.postMessage('connect')
+    const clock = new Int32Array(new SharedArrayBuffer(4))
+    while (workers.counters.read(row, VERSION_CELL.inFlight) === 0) Atomics.wait(clock, 0, 0, 5)
+    throw new Error('a test refused this')
+  }
+  const more = { ...config.listeners[0]!, name: 'more', address: `127.0.0.1:${port}` }
+  const refused = workers.apply({ ...config, listeners: [...config.listeners, more] }, [], refuse)
+  await expect(refused).rejects.toThrow('a test refused this')
   await workers.apply(config, [{ service, version: 'blue', keepsPinned: false }])
   workers.broadcast({ type: 'end', what: 'requests', service, version: 'blue', spreadMs: 0 })
-  expect((await slow.next()).status).toBe(503)
+  const [answer] = await once(client, 'message')
+  expect(answer).toMatch(/^HTTP\/1\.1 503 /)
   expect(forced(turnout, 'blue')).toBe(1)
 })
+
+/** A client in a thread of its own: once told to, it connects, writes, and posts what comes. */
+function clientThread(port: number, text: string): Worker {
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads')
+    parentPort.once('message', () => {
+      const socket = require('node:net').connect(workerData.port, '127.0.0.1')
+      socket.write(workerData.text)
+      socket.on('data', data => parentPort.postMessage(data.toString()))
+    })`
+  const client = new Worker(code, { eval: true, workerData: { port, text } })
+  onTestFinished(async () => {
+    await client.terminate()
+  })
+  return client
+}
 
 /** A port that nobody listens on. */
 async function freePort(): Promise<number> {
@@ -125,15 +149,4 @@ async function freePort(): Promise<number> {
   const { port } = server.address() as AddressInfo
   await new Promise(resolve => server.close(resolve))
   return port
-}
-
-/** A connection to a port on which somebody is about to listen. */
-async function connected(port: number): Promise<RawClient> {
-  for (;;) {
-    const client = new RawClient(port)
-    const isOpen = await new Promise<boolean>(resolve => {
-      client.socket.on('connect', () => resolve(true)).on('close', () => resolve(false))
-    })
-    if (isOpen) return client
-  }
 }

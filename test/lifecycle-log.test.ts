@@ -43,3 +43,10 @@ test('on a terminal an entry is one line for people, and an error shows its stac
   )
   expect(lines[1]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} ERROR failed\nError: broken\n {4}at /)
 })
+
+test('what came from elsewhere cannot steer the terminal', () => {
+  const { lines, log } = startLog(true)
+  log.info({ service: '\u001b[31mshop', version: '\u009b2J', err: new Error('\u001b[2J') }, 'write\u0007')
+  expect(lines[0]).toMatch(/ INFO {2}write\? service="\\u001b\[31mshop" version="\?2J"\nError: \?\[2J\n/)
+  expect(lines[0]).toMatch(/^[^\p{Cc}]*\n[^\p{Cc}]*\n/u)
+})

@@ -150,6 +150,22 @@ test('rows of a revision that did not come into force are free again and never r
   expect(rows.fresh.toSorted()).toEqual(refused.rows.fresh.toSorted())
 })
 
+test('a row that a refused revision was counted on already goes to nobody else before that is over', () => {
+  const { table, use, apply } = startTable()
+  apply(config({ shop: ['blue'] }))
+  use.oldest = 0
+  const refused = table.plan(config({ shop: ['blue'] }, ['public', 'inner']))
+  const row = refused.rows.listeners[1]!
+  use.rows.add(row)
+  table.abort(refused)
+  expect(apply(config({ shop: ['blue', 'green'] })).rows.fresh).not.toContain(row)
+  use.oldest = 1
+  table.scrape()
+  use.rows.clear()
+  table.scrape()
+  expect(apply(config({ shop: ['blue', 'green', 'red'] })).rows.fresh).toContain(row)
+})
+
 test('where nobody scrapes, new names with every deployment need a bounded number of rows', () => {
   const { table, use, apply } = startTable()
   for (let deployment = 1; deployment <= 1500; deployment++) {

@@ -1,5 +1,7 @@
 // Versions on their way out: active → draining → drained. Follows the drains of the revision in force, watches what
 // each version still has open on all workers, ends that at the deadlines, and tells when nothing is left.
+import type { Config, ServiceConfig } from '../config/schema.ts'
+import { parseDuration } from '../config/units.ts'
 import { VERSION_CELL } from '../observe/cells.ts'
 import type { Log } from '../observe/log.ts'
 import type { Series } from '../observe/series.ts'
@@ -141,14 +143,16 @@ export class Drains {
     this.#revision = revision.number
     const { config, state, change } = revision
     const wanted = new Map(state.drains.map(drain => [keyOf(drain.service, drain.version), drain]))
-    for (const [key, { drain }] of this.#followed) {
+    for (const [key, { drain, outcome }] of this.#followed) {
       const next = wanted.get(key)
       if (next?.since === drain.since) continue
+      const isKnown = hasVersion(config, drain.service, drain.version)
+      // What a version that left the config has open still ends at its deadlines.
+      if (!isKnown && outcome === null) continue
       this.#followed.delete(key)
-      const service = config.services.find(({ name }) => name === drain.service)
-      const isLeft = service?.versions.some(({ name }) => name === drain.version) === true
-      if (next === undefined && isLeft) this.#tell(drain, change, 'is active again, its drain is cancelled')
+      if (next === undefined && isKnown) this.#tell(drain, change, 'is active again, its drain is cancelled')
     }
+    if (before !== null) this.#followRemoved(before.config, revision)
     for (const [key, drain] of wanted) {
       const followed = this.#followed.get(key)
       if (followed === undefined) {
@@ -157,10 +161,28 @@ export class Drains {
       } else if (followed.drain.deadline !== drain.deadline) {
         const { keepsPinned } = followed
         Object.assign(followed, { drain, keepsPinned: keepsPinned && drain.keepPinned, ...endsOf(drain) })
+        const { service, version } = drain
+        // Whatever is due all the same is told to end again, by the poll below.
+        this.#options.workers.broadcast({ type: 'spare', service, version })
         this.#tell(drain, change, `goes on draining: ${deadlines(drain)}`)
       }
     }
     this.#poll()
+  }
+
+  /** A version that was taken out of the config with something open drains like one that was cut off. */
+  #followRemoved(before: Config, { config, change }: Revision): void {
+    for (const { name: service, versions, drain } of before.services) {
+      for (const { name: version } of versions) {
+        const key = keyOf(service, version)
+        if (hasVersion(config, service, version) || this.#followed.has(key)) continue
+        const { inFlight, tunnels } = this.#active(service, version)
+        if (inFlight + tunnels === 0) continue
+        const removed = drainOf(service, version, drain)
+        this.#followed.set(key, this.#follow(removed, false))
+        this.#tell(removed, change, `left the config, it drains: ${deadlines(removed)}`)
+      }
+    }
   }
 
   #follow(drain: Drain, isRestart: boolean): Followed {
@@ -215,6 +237,8 @@ export class Drains {
     this.#options.workers.broadcast({ type: 'closeIdle', service, version })
     const text = `${DRAINED}: ${completed} completed, ${forced} forced`
     this.#tell(drain, { actor: 'turnout', reason: null }, text)
+    const { config } = this.#options.revisions.current
+    if (!hasVersion(config, service, version)) this.#followed.delete(keyOf(service, version))
   }
 
   /**
@@ -276,6 +300,19 @@ function spreadOf(length: number): number {
 
 function deadlines({ deadline, tunnelDeadline }: Drain): string {
   return `requests until ${deadline}, tunnels until ${tunnelDeadline}`
+}
+
+/** The drain of a version that nobody can be sent to any more. */
+function drainOf(service: string, version: string, { deadline, tunnels }: ServiceConfig['drain']): Drain {
+  const now = Date.now()
+  const after = (time: string) => new Date(now + parseDuration(time)).toISOString()
+  const since = new Date(now).toISOString()
+  const times = { since, deadline: after(deadline), tunnelDeadline: after(tunnels) }
+  return { service, version, cause: 'drain', ...times, keepPinned: false, weight: 0 }
+}
+
+function hasVersion({ services }: Config, service: string, version: string): boolean {
+  return services.some(({ name, versions }) => name === service && versions.some(({ name }) => name === version))
 }
 
 function keyOf(service: string, version: string): string {

@@ -28,6 +28,9 @@ export interface RowUse {
   inUse(entry: Entry): boolean
 }
 
+/** Before the first snapshot. */
+const NEVER = 0
+
 /** Series that left the config and that nobody scraped: more than these are not kept. */
 const UNSCRAPED_LIMIT = 1000
 
@@ -95,7 +98,11 @@ export class RowTable {
 
   /** The plan does not come into force. */
   abort(plan: Plan): void {
-    for (const entry of plan.added) this.#free.push(entry.row)
+    for (const entry of plan.added) {
+      // Its listeners were open for a moment, and somebody may have come.
+      if (this.#use.inUse(entry)) this.#entries.set(keyOf(entry.series), { ...entry, lastSnapshot: NEVER })
+      else this.#free.push(entry.row)
+    }
     this.#plan = null
   }
 

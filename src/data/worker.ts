@@ -174,6 +174,11 @@ port.on('message', (message: ToWorker) => {
       setTimeout(() => farewells.delete(message), message.spreadMs + FAREWELL_MS).unref()
       endRemaining([...listeners.values(), ...leaving], message, () => farewells.get(message) === true)
       break
+    case 'spare':
+      for (const end of farewells.keys()) {
+        if (end.service === message.service && end.version === message.version) farewells.set(end, false)
+      }
+      break
     case 'closeIdle':
       closeIdle(versionOf(message))
       break

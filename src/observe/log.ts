@@ -54,8 +54,10 @@ export function createLog(level: LogLevel, sink: LineSink, readable = false): Lo
 function readableLine(line: string): string {
   const { time, level, msg, err, ...fields } = JSON.parse(line)
   const words = Object.entries(fields).map(([key, value]) => {
-    return ` ${key}=${typeof value === 'string' && /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)}`
+    return ` ${key}=${typeof value === 'string' && /^[^\s"=\p{Cc}]+$/u.test(value) ? value : JSON.stringify(value)}`
   })
   const stack = err === undefined ? '' : `\n${err.stack}`
-  return `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${msg}${words.join('')}${stack}\n`
+  const text = `${time.slice(11, 23)} ${level.toUpperCase().padEnd(5)} ${msg}${words.join('')}${stack}\n`
+  // What came from elsewhere must not steer the terminal.
+  return text.replaceAll(/[^\P{Cc}\n\t]/gu, '?')
 }

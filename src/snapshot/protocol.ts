@@ -63,6 +63,8 @@ export type ToWorker =
   | { type: 'abort'; snapshot: number }
   /** The deadline of a version that drains is over: end its requests or its tunnels, at random times within `spreadMs`. */
   | { type: 'end'; what: 'requests' | 'tunnels'; service: string; version: string; spreadMs: number }
+  /** The deadline of a version was moved: what was told to end and has not yet goes on. */
+  | { type: 'spare'; service: string; version: string }
   /** A version is drained: close the connections to its endpoints that nobody uses. */
   | { type: 'closeIdle'; service: string; version: string }
   /** Stop accepting, close idle connections, finish what is in flight until the deadline, then say `stopped`. */

@@ -1,4 +1,4 @@
-// What comes of failed authentications: an address that guesses is refused for a while, and the log and the audit
+// What comes of failed authentications: guesses of an address are refused for a while, and the log and the audit
 // tell of it at a bounded rate, so that guessing can neither go on nor bury what else happened.
 import ipaddr from 'ipaddr.js'
 import { RateLimiterMemory } from 'rate-limiter-flexible'
@@ -51,11 +51,23 @@ export class Failures {
     if (this.#window === null) this.#open()
   }
 
+  /** Tells of what was not told of yet. */
   close(): void {
-    if (this.#window !== null) clearTimeout(this.#window)
+    if (this.#window === null) return
+    clearTimeout(this.#window)
+    this.#window = null
+    if (this.#untold > 0) this.#tellAll()
   }
 
   #open(): void {
+    this.#tellAll()
+    this.#window = setTimeout(() => {
+      this.#window = null
+      if (this.#untold > 0) this.#open()
+    }, WINDOW * 1000).unref()
+  }
+
+  #tellAll(): void {
     const count = this.#untold
     const address = this.#last
     this.#untold = 0
@@ -65,10 +77,6 @@ export class Failures {
         : `${count} failed authentications, the last from ${address}`
     this.#log.warn({ address, count }, message)
     this.#events.publish({ kind: 'auth', actor: 'turnout', reason: null, message })
-    this.#window = setTimeout(() => {
-      this.#window = null
-      if (this.#untold > 0) this.#open()
-    }, WINDOW * 1000).unref()
   }
 }
 

@@ -56,21 +56,19 @@ async function authenticate(request: FastifyRequest, known: readonly Known[], fa
     failures.tell(request.ip)
     throw new ApiError('unauthenticated', 'The call needs a token: Authorization: Bearer …', { headers: CHALLENGE })
   }
-  // All of this happens before the first wait: of calls that arrive together none escapes the count. The answer
-  // does not tell whether the token was right while the address has to wait, so guessing on is in vain.
-  const waiting = failures.wait(request.ip)
   const actor = actorOf(authorization, known)
-  if (actor === null) {
-    void failures.count(request.ip)
-    failures.tell(request.ip)
-  }
+  // A right token is never kept waiting: whoever shares an address with a stale one must still be able to roll back.
+  if (actor !== null) return actor
+  // Both happen before the first wait: of calls that arrive together none escapes the count.
+  const waiting = failures.wait(request.ip)
+  void failures.count(request.ip)
+  failures.tell(request.ip)
   const seconds = await waiting
   if (seconds > 0) {
     const headers = { 'retry-after': String(seconds) }
     throw new ApiError('too_many_failures', `Too many wrong tokens; try again in ${seconds} s.`, { headers })
   }
-  if (actor === null) throw new ApiError('unauthenticated', 'The token is not known.', { headers: CHALLENGE })
-  return actor
+  throw new ApiError('unauthenticated', 'The token is not known.', { headers: CHALLENGE })
 }
 
 /** The owner of the token; null when it is none. How long it takes tells nothing about the tokens there are. */
