@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { LIVE } from '../src/snapshot/live.ts'
+import { LIVE } from '../src/observe/live.ts'
 import { startUpstream } from './support/raw.ts'
 import { fetchOnce, type LocalTurnout, poll, shop, startLocal, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'

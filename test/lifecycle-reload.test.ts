@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { LIVE } from '../src/snapshot/live.ts'
+import { LIVE } from '../src/observe/live.ts'
 import { startUpstream } from './support/raw.ts'
 import { fetchOnce, poll, shop, startLocal, startProcess, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'

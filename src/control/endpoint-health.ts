@@ -2,7 +2,7 @@
 // come back. It decides about itself only; what its neighbours mean for it is decided in health.ts.
 import type { ServiceConfig } from '../config/schema.ts'
 import { parseDuration, parseStatusRange } from '../config/units.ts'
-import { FULL_SHARE } from '../snapshot/live.ts'
+import { FULL_SHARE } from '../observe/live.ts'
 import { Ejections } from './ejections.ts'
 import type { ProbeResult, ProbeSettings } from './probe.ts'
 

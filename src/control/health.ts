@@ -1,9 +1,9 @@
 // Health of the endpoints: takes in what probes and requests say, and tells the workers how much of its weight
 // each endpoint gets. State belongs to endpoints by identity, so a revision that does not touch one keeps it.
 import type { Config } from '../config/schema.ts'
+import { FULL_SHARE, LIVE, type LiveRow } from '../observe/live.ts'
 import type { Log } from '../observe/log.ts'
 import type { Series } from '../observe/series.ts'
-import { FULL_SHARE, LIVE, type LiveRow } from '../snapshot/live.ts'
 import {
   type EndpointHealth,
   type HealthSettings,

@@ -4,8 +4,8 @@ import { availableParallelism } from 'node:os'
 import type { Config } from '../config/schema.ts'
 import { ROW, VERSION_CELL } from '../observe/cells.ts'
 import { bytesOf, Counters } from '../observe/counters.ts'
+import { LIVE, LiveCells } from '../observe/live.ts'
 import type { Log } from '../observe/log.ts'
-import { LIVE, LiveCells } from '../snapshot/live.ts'
 import {
   type FromWorker,
   type Leaving,

@@ -18,7 +18,7 @@ import {
   type UpstreamError,
   VERSION_CELL,
 } from '../observe/cells.ts'
-import { LIVE } from '../snapshot/live.ts'
+import { LIVE } from '../observe/live.ts'
 import type { Route, Snapshot, Version } from '../snapshot/types.ts'
 import type { ResponseSink, UpstreamConnection } from '../upstream/connection.ts'
 import type { Timed } from '../upstream/deadlines.ts'

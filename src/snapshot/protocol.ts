@@ -4,7 +4,7 @@ import type { Config } from '../config/schema.ts'
 
 /** Index into the shared Int32Array where the number of the snapshot in force is stored. */
 export const REVISION_CELL = 0
-/** Index of the number that changes whenever shares of endpoints did (snapshot/live.ts). */
+/** Index of the number that changes whenever shares of endpoints did (observe/live.ts). */
 export const SHARES_CELL = 1
 /** Cells of the shared Int32Array. */
 export const SHARED_CELLS = 2
@@ -54,7 +54,7 @@ export type ToWorker =
       leaving: Leaving[]
       ports: Record<string, number>
       cells: SharedArrayBuffer | null
-      /** All blocks of live cells (snapshot/live.ts). */
+      /** All blocks of live cells (observe/live.ts). */
       live: SharedArrayBuffer[]
     }
   /** The shared number now names this snapshot: let go of what only older ones used. */

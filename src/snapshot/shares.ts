@@ -1,7 +1,8 @@
 // What the control plane found out about endpoints, brought into a snapshot: which ones a version's balancer
 // chooses among, and which versions can be chosen at all. Done when shares change, never per request.
+
+import { FULL_SHARE, LIVE } from '../observe/live.ts'
 import { createBalancer } from '../upstream/balance.ts'
-import { FULL_SHARE, LIVE } from './live.ts'
 import type { Service, Snapshot, Version } from './types.ts'
 
 /** Reads the share of every endpoint of a snapshot; `number` says which change of the shares this is. */

@@ -1,5 +1,7 @@
 // What the data plane runs: the config compiled into numbers, text and matchers (DESIGN §3).
 // The written config has the same nouns with `Config` behind them (config/schema.ts).
+
+import type { LiveRow } from '../observe/live.ts'
 import type { AddressSet } from '../route/address-set.ts'
 import type { Router } from '../route/match.ts'
 import type { Selector } from '../route/select.ts'
@@ -7,7 +9,6 @@ import type { BalancePolicy, Balancer } from '../upstream/balance.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import type { PoolSettings } from '../upstream/pool.ts'
 import type { RetryBudget } from '../upstream/retry-budget.ts'
-import type { LiveRow } from './live.ts'
 
 /** One revision with what drains have made of it, ready to serve. Times are milliseconds, sizes bytes, `cells` offsets into the counters. */
 export type Snapshot = {

@@ -1,6 +1,6 @@
 // One address of a version, as one worker sees it: its connections and how busy it is. Endpoints outlive
 // revisions: they are found again by identity, so an unrelated change never touches them.
-import { LIVE, type LiveRow } from '../snapshot/live.ts'
+import { LIVE, type LiveRow } from '../observe/live.ts'
 import type { UpstreamContext } from './connection.ts'
 import type { Deadlines } from './deadlines.ts'
 import { Pool, type PoolSettings } from './pool.ts'
@@ -14,7 +14,7 @@ export class Endpoint {
   inFlight = 0
   /** Offset of its counters. */
   cells = 0
-  /** What all workers know of it (snapshot/live.ts). */
+  /** What all workers know of it (observe/live.ts). */
   live: LiveRow
   /** Snapshots that name it. */
   #holders = 0

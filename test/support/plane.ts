@@ -17,8 +17,8 @@ import {
   VERSION_CELL,
 } from '../../src/observe/cells.ts'
 import { bytesOf, Counters } from '../../src/observe/counters.ts'
+import { LIVE } from '../../src/observe/live.ts'
 import { compile } from '../../src/snapshot/compile.ts'
-import { LIVE } from '../../src/snapshot/live.ts'
 import { type Rows, SHARED_CELLS, SHARES_CELL } from '../../src/snapshot/protocol.ts'
 import type { Snapshot } from '../../src/snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../../src/upstream/deadlines.ts'
