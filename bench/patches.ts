@@ -13,7 +13,6 @@ import { Program, untilReady } from './process.ts'
 import { freePorts, runSession } from './session.ts'
 import { startUpstream } from './upstream.ts'
 
-const PROXY_CPU = 0
 const LOAD_CPU = 1
 const CONNECTIONS = 32
 /** Each connection waits this long between two requests. */
@@ -82,13 +81,18 @@ function describe(title: string, { times, failures }: Part): void {
 }
 
 async function main(dir: string): Promise<number> {
-  const { values } = parseArgs({ options: { patches: { type: 'string', default: '10000' } } })
+  const { values } = parseArgs({
+    options: {
+      patches: { type: 'string', default: '10000' },
+      cpus: { type: 'string', default: '0,1' },
+    },
+  })
   const patches = wholeNumber('--patches', values.patches)
   const [blue, green, port, adminPort] = await freePorts(4)
   const upstream = { blue, green }
   await startUpstream(dir, LOAD_CPU, upstream)
   const { argv, ready } = turnout.launch({ dir, port, adminPort, upstream, connections: CONNECTIONS })
-  const program = new Program('turnout', argv, { cpu: PROXY_CPU })
+  const program = new Program('turnout', argv, { cpu: values.cpus })
   await untilReady(program, ready)
 
   const worker = new Worker(new URL(import.meta.url), { workerData: { port } })

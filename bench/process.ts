@@ -17,8 +17,8 @@ export interface Memory {
 }
 
 export interface StartOptions {
-  /** The CPU the whole program, threads included, is bound to. */
-  cpu: number
+  /** The CPU the whole program, threads included, is bound to; several as taskset takes them: `0,1`. */
+  cpu: number | string
   env?: Record<string, string>
   /** Open files the program needs; its soft limit is raised where it is lower. */
   files?: number

@@ -150,7 +150,13 @@ export function formatPath(path: Path): string {
 
 /** The path as a JSON Pointer (RFC 6901), which is how validators name it. */
 export function pointerOf(path: Path): string {
-  return path.map(step => `/${String(step).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+  let pointer = ''
+  for (const step of path) pointer += `/${typeof step === 'string' && /[~/]/.test(step) ? escaped(step) : step}`
+  return pointer
+}
+
+function escaped(step: string): string {
+  return step.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
 /** Text for a message: one line of bounded length. */

@@ -2,7 +2,7 @@
 // `state.dir`. It knows rows and not what they mean; every write is one transaction that is on the disk when it
 // returns, so a kill at any moment leaves what was there before or what was written, never a part of it.
 import { resolve } from 'node:path'
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { failure, fileOf, makeDirectory, openDatabase, takeLock } from './database.ts'
 
 export { StoreError } from './database.ts'
@@ -43,6 +43,7 @@ export class Store {
   readonly file: string
   readonly #lock: DatabaseSync
   readonly #db: DatabaseSync
+  readonly #statements = new Map<string, StatementSync>()
 
   /** Opens the store of a directory, and creates what is not there. Throws a StoreError; nothing is open then. */
   constructor(dir: string) {
@@ -163,13 +164,22 @@ export class Store {
     }
   }
 
+  /** Each text is compiled once. */
+  #statement(sql: string): StatementSync {
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    const statement = this.#db.prepare(sql)
+    this.#statements.set(sql, statement)
+    return statement
+  }
+
   #run(sql: string, ...values: SQLInputValue[]): void {
-    this.#db.prepare(sql).run(...values)
+    this.#statement(sql).run(...values)
   }
 
   #all(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue>[] {
     try {
-      return this.#db.prepare(sql).all(...values)
+      return this.#statement(sql).all(...values)
     } catch (error) {
       throw failure(this.file, 'cannot be read', error)
     }
