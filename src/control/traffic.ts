@@ -20,7 +20,7 @@ export type TrafficResult = {
 
 export type CutoverOptions = {
   to: string
-  /** A duration such as `30s`, up to 24h; default: the service's. */
+  /** A duration such as `30s`, up to 168h; default: the service's. */
   deadline?: string
   /** Also to a version without a usable endpoint. */
   force?: boolean

@@ -8,8 +8,8 @@ import { knownNames } from './written-service.ts'
 
 /** The largest weight, the bound of the config's schema. */
 const MAX_WEIGHT = 1_000_000_000
-/** The longest deadline a caller may set, in ms. */
-const MAX_DEADLINE = 24 * 3_600_000
+/** The longest deadline a caller may set, in ms: the bound of the config's schema. */
+const MAX_DEADLINE = 168 * 3_600_000
 
 /** Throws Refusal invalid_weights for weights that a service cannot have. */
 export function checkWeights(service: ServiceConfig, weights: Readonly<Record<string, number>>): void {
@@ -60,7 +60,7 @@ export function deadlineOf(text: string): number {
   }
   if (ms > MAX_DEADLINE) {
     const message = `${JSON.stringify(text)} is out of range`
-    throw refusalOf('invalid_request', [problemOf('CONFIG_RANGE', 'deadline', message, 'Choose from 0s to 24h.')])
+    throw refusalOf('invalid_request', [problemOf('CONFIG_RANGE', 'deadline', message, 'Choose from 0s to 168h.')])
   }
   return ms
 }
