@@ -1,4 +1,4 @@
-// Done-when 7 of the control plane: whatever is asked of turnout, and whatever goes wrong, no secret is in any answer,
+// Whatever is asked of turnout, and whatever goes wrong, no secret is in any answer,
 // event, log line or file that is not the store.
 import { expect, test } from 'vitest'
 import { AdminCaller } from './support/admin.ts'

@@ -1,4 +1,4 @@
-// Done-when 1 of the control plane: a blue-green release from end to end, over HTTP only.
+// A blue-green release from end to end, over HTTP only.
 import { expect, test } from 'vitest'
 import { Api, Load, startVersion } from './support/release.ts'
 import { poll, shop, spawnTurnout, startProcess } from './support/turnout.ts'

@@ -1,4 +1,4 @@
-// Done-when 3 of the control plane: once the API has answered, no worker sends anyone to the old version.
+// Once the API has answered, no worker sends anyone to the old version.
 import { expect, test } from 'vitest'
 import { Api, rounds, startVersion } from './support/release.ts'
 import { shop, startProcess } from './support/turnout.ts'

@@ -1,4 +1,4 @@
-// Done-when 2 of the control plane: cutovers and rollbacks back and forth under load with slow requests and WebSockets.
+// Cutovers and rollbacks back and forth under load with slow requests and WebSockets.
 import { expect, test } from 'vitest'
 import { Api, Load, rounds, startVersion, WebSocketUser } from './support/release.ts'
 import { poll, shop, startProcess } from './support/turnout.ts'

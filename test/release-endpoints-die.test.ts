@@ -1,4 +1,4 @@
-// Done-when 6 of the control plane: endpoints killed and revived at random; requests fail only until that is noticed.
+// Endpoints killed and revived at random; requests fail only until that is noticed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { numbers } from './support/bytes.ts'

@@ -1,4 +1,4 @@
-// Done-when 5 of the control plane: kill -9 in the middle of writes leaves the old or the new revision, never anything else.
+// Kill -9 in the middle of writes leaves the old or the new revision, never anything else.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Api, rounds, startVersion } from './support/release.ts'
