@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import {
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -11,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { Store } from '../src/store/sqlite.ts'
@@ -21,7 +22,16 @@ import { stateDir } from './support/state-dir.ts'
 import { COMMAND, ConfigFile, poll, shop, spawnTurnout, startLocal, startProcess, weights } from './support/turnout.ts'
 import { ok } from './support/wire.ts'
 
-const isRoot = process.getuid!() === 0
+const NOBODY = 65534
+
+/** Root may write everywhere, so a test of permissions runs as somebody else, who owns the directory. */
+function becomeNobody(dir: string): void {
+  if (process.getuid!() !== 0) return
+  const files = readdirSync(dir).map(name => join(dir, name))
+  for (const path of [dirname(dir), dir, ...files]) chownSync(path, NOBODY, NOBODY)
+  process.seteuid!(NOBODY)
+  onTestFinished(() => process.seteuid!(0))
+}
 
 /** The message of what is thrown. */
 function failure(job: () => unknown): string {
@@ -233,8 +243,9 @@ test('a directory that cannot be made is a failed start', () => {
   )
 })
 
-test.skipIf(isRoot)('a directory or database that is not writable is a failed start', async () => {
+test('a directory or database that is not writable is a failed start', async () => {
   const dir = await usedDir()
+  becomeNobody(dir)
   const [db, lock] = [join(dir, 'turnout.db'), join(dir, 'turnout.lock')]
   chmodSync(db, 0o400)
   expect(failure(() => new Store(dir))).toBe(`${db} cannot be opened (EACCES). Let this user read and write it.`)

@@ -7,7 +7,7 @@ import { EventStream } from './event-stream.ts'
 import { closed, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
 import { ApiError } from './problem.ts'
-import { nullable } from './views.ts'
+import { nullable, page } from './views.ts'
 
 /** Comments that keep proxies and readers from giving up, in ms. */
 const HEARTBEAT = 15_000
@@ -81,8 +81,7 @@ export function addEvents(api: Api, { events }: AdminParts, heartbeatMs = HEARTB
         tag: 'events',
         summary: 'What happened, newest first',
         query: {
-          limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
-          before: Type.Optional(Type.Integer({ minimum: 1, description: 'Only events with a lower id.' })),
+          ...page(1000, 100, 'events with a lower id'),
           kind: Type.Optional(Type.String({ description: 'Only events of this kind.' })),
         },
         answer: { description: 'The stored events.', schema: closed({ events: Type.Array(EventSchema) }) },

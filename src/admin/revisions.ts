@@ -7,7 +7,7 @@ import type { TrafficState } from '../control/traffic-state.ts'
 import { OUTCOME, ReasonSchema, sendOutcome } from './changes.ts'
 import { closed, OF_CHANGES, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
-import { byOf, NamedDrainSchema, nullable } from './views.ts'
+import { byOf, NamedDrainSchema, nullable, page } from './views.ts'
 
 const CHANGE = {
   number: Type.Integer(),
@@ -35,10 +35,7 @@ export function addRevisions(api: Api, { revisions, traffic }: AdminParts): void
         id: 'listRevisions',
         tag: 'config',
         summary: 'The history, newest first',
-        query: {
-          limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
-          before: Type.Optional(Type.Integer({ minimum: 1, description: 'Only revisions with a lower number.' })),
-        },
+        query: page(500, 50, 'revisions with a lower number'),
         answer: { description: 'The history.', schema: closed({ revisions: Type.Array(closed(CHANGE)) }) },
         problems: ['store_failed'],
       }),

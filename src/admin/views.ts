@@ -91,3 +91,11 @@ export function byOf(request: FastifyRequest, current: number): By & { expected?
   const reason = body?.reason ?? query.reason ?? null
   return { actor: request.actor!.name, reason, expected: expectedRevision(request, current) }
 }
+
+/** Query of a list that is told newest first, a page at a time. */
+export function page(most: number, usual: number, what: string) {
+  return {
+    limit: Type.Integer({ minimum: 1, maximum: most, default: usual }),
+    before: Type.Optional(Type.Integer({ minimum: 1, description: `Only ${what}.` })),
+  }
+}

@@ -1,13 +1,11 @@
 // One request with its response: routed, given a version and an endpoint, streamed both ways, counted.
 // `#finish` runs exactly once on every path, whatever ended the exchange.
 
-import { FIELD } from '../http1/fields.ts'
 import { BODY_CHUNKED, BODY_CLOSE, BODY_NONE, type Framing } from '../http1/framing.ts'
 import type { RequestHead } from '../http1/request-head.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
 import {
   DURATION_BOUNDS,
-  ENDPOINT_CELL,
   OVERHEAD_BOUNDS,
   observe,
   REASONS,
@@ -18,7 +16,6 @@ import {
   type UpstreamError,
   VERSION_CELL,
 } from '../observe/cells.ts'
-import { LIVE } from '../observe/live.ts'
 import type { Route, Snapshot, Version } from '../snapshot/types.ts'
 import type { ResponseSink, UpstreamConnection } from '../upstream/connection.ts'
 import type { Timed } from '../upstream/deadlines.ts'
@@ -26,16 +23,14 @@ import type { Endpoint } from '../upstream/endpoint.ts'
 import { ERROR_DETAIL, problem, statusOfError } from './answers.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { answerAsLastHop } from './last-hop.ts'
-import { composeRequest } from './request-out.ts'
-import { clientFraming, composeInformational, composeResponse, composeUpgrade } from './response-out.ts'
+import { claim, release } from './request-limit.ts'
+import { composeRequest, isIdempotent, ownRequestId } from './request-out.ts'
+import { clientFraming, composeInformational, composeResponse, composeUpgrade, isEventStream } from './response-out.ts'
 import { Tunnel } from './tunnel.ts'
 
 /** What kept a request from being answered may be over in a moment. */
 const RETRY_LATER = 'Retry-After: 1\r\n'
 const NEVER = Number.POSITIVE_INFINITY
-const REQUEST_ID = /^[\x21-\x7e]{1,200}$/
-/** In the head of an answer that has no end of its own. */
-const EVENT_STREAM = /^content-type:[ \t]*text\/event-stream[ \t]*(?:;|$)/im
 /** Body bytes that are kept for a retry: no more than came with the head. */
 const KEPT_BODY = 64 * 1024
 
@@ -106,7 +101,7 @@ export class Exchange implements ResponseSink, Timed {
     const { plane } = this.client
     this.#framing = head.framing
     this.#requestDone = head.framing === BODY_NONE
-    const requestId = this.#requestId(head)
+    const requestId = ownRequestId(head, plane)
     if (this.snapshot.accessLog.mode !== 'off') {
       this.#logged = {
         host: head.authority,
@@ -140,7 +135,8 @@ export class Exchange implements ResponseSink, Timed {
       this.#upstreamFailed('destination_unavailable')
       return
     }
-    if (version.limit > 0 && !this.#claim(version)) {
+    if (version.limit > 0) this.#claimed = claim(version, plane.cells)
+    if (version.limit > 0 && !this.#claimed) {
       this.#countError('connection_limit_reached')
       this.#fail(503, 'connection_limit_reached', 'The version answers as many requests as it may.')
       return
@@ -409,12 +405,10 @@ export class Exchange implements ResponseSink, Timed {
   /** Picks an endpoint and asks it for a connection; `mayReuse` allows a kept one. */
   #dispatch(now: number, mayReuse: boolean): void {
     const endpoint = this.#version!.balancer.pick(this.#endpoint)
-    this.#leaveEndpoint()
-    this.#endpoint = endpoint
-    endpoint.inFlight++
     const { cells } = this.client.plane
-    cells[endpoint.cells + ENDPOINT_CELL.inFlight]! += 1
-    cells[endpoint.cells + ENDPOINT_CELL.requests]! += 1
+    this.#endpoint?.leave(cells)
+    this.#endpoint = endpoint
+    endpoint.enter(cells)
     const connection = mayReuse ? endpoint.pool.take(this.#idempotent && this.#requestDone, now) : null
     if (connection !== null) {
       this.#send(connection, now)
@@ -439,28 +433,11 @@ export class Exchange implements ResponseSink, Timed {
     if (this.#requestDone && this.#framing !== BODY_NONE) connection.end(this.#trailers)
   }
 
-  #leaveEndpoint(): void {
-    const endpoint = this.#endpoint
-    if (endpoint === null) return
-    endpoint.inFlight--
-    this.client.plane.cells[endpoint.cells + ENDPOINT_CELL.inFlight]! -= 1
-  }
-
   /** The endpoint failed to answer, or answered that it cannot. */
   #endpointFailed(): void {
     const endpoint = this.#endpoint!
     const { plane } = this.client
-    plane.cells[endpoint.cells + ENDPOINT_CELL.failures]! += 1
-    const limit = this.#route!.service.failures
-    if (limit > 0 && endpoint.failed(limit)) plane.reportFailing(endpoint)
-  }
-
-  /** Takes one of the requests that the version may have in flight; false when there is none left. */
-  #claim({ cells, limit, live }: Version): boolean {
-    this.#claimed = Atomics.add(live.cells, live.at + LIVE.requests, 1) < limit
-    if (this.#claimed) this.client.plane.cells[cells + VERSION_CELL.limited]! += 1
-    else Atomics.sub(live.cells, live.at + LIVE.requests, 1)
-    return this.#claimed
+    if (endpoint.failed(plane.cells, this.#route!.service.failures)) plane.reportFailing(endpoint)
   }
 
   #setDeadline(at: number): void {
@@ -536,19 +513,11 @@ export class Exchange implements ResponseSink, Timed {
   /** Ends the answer as if the upstream had, where it is a stream of events; false for all else. */
   #endEventStream(): boolean {
     const hasEnd = this.#framingOut !== BODY_CHUNKED && this.#framingOut !== BODY_CLOSE
-    if (hasEnd || !EVENT_STREAM.test(this.#headOut)) return false
+    if (hasEnd || !isEventStream(this.#headOut)) return false
     this.client.keepAlive = false
     this.client.writer.end('')
     this.#finish()
     return true
-  }
-
-  #requestId(head: RequestHead): string {
-    // An id that Connection names ends here, and the upstream must have one (RFC 9110 7.6.1).
-    if ((head.seen & (1 << FIELD.requestId)) === 0 || head.nominated?.includes('x-request-id') === true) {
-      return this.client.plane.requestId()
-    }
-    return REQUEST_ID.test(head.header('x-request-id')!) ? '' : this.client.plane.requestId()
   }
 
   /** Ends the exchange: counts it, lets the upstream go, tells the client connection. */
@@ -583,11 +552,8 @@ export class Exchange implements ResponseSink, Timed {
         const ours = this.#sentAt - this.startedAt + back - this.#headAt
         observe(cells, at + VERSION_CELL.overhead, OVERHEAD_BOUNDS, ours / 1000)
       }
-      this.#leaveEndpoint()
-      if (this.#claimed) {
-        cells[at + VERSION_CELL.limited]! -= 1
-        Atomics.sub(version.live.cells, version.live.at + LIVE.requests, 1)
-      }
+      this.#endpoint?.leave(cells)
+      if (this.#claimed) release(version, cells)
     }
     if (this.#logged !== null) this.#log(this.#logged, now)
   }
@@ -614,20 +580,6 @@ export class Exchange implements ResponseSink, Timed {
       retries: this.#retries,
       error: this.#error ?? undefined,
     })
-  }
-}
-
-function isIdempotent(method: string): boolean {
-  switch (method) {
-    case 'GET':
-    case 'HEAD':
-    case 'PUT':
-    case 'DELETE':
-    case 'OPTIONS':
-    case 'TRACE':
-      return true
-    default:
-      return false
   }
 }
 

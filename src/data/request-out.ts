@@ -21,6 +21,9 @@ const EXPECT = fieldBits(FIELD.expect)
 const REQUEST_ID = fieldBits(FIELD.requestId)
 const MAX_FORWARDS = fieldBits(FIELD.maxForwards)
 
+/** What a client may choose as the id of its request. */
+const USABLE_ID = /^[\x21-\x7e]{1,200}$/
+
 /** A composed head. Where the endpoint names the Host, its line goes between the two. */
 export type RequestText = { start: string; rest: string; needsHost: boolean }
 
@@ -92,4 +95,28 @@ function connectionLines(trailers: boolean, upgrade: string): string {
   if (upgrade === '') return 'TE: trailers\r\nConnection: TE\r\n'
   if (!trailers) return `Upgrade: ${upgrade}\r\nConnection: Upgrade\r\n`
   return `TE: trailers\r\nUpgrade: ${upgrade}\r\nConnection: TE, Upgrade\r\n`
+}
+
+/** An id for a request that brought no usable one; '' when the client's is kept. */
+export function ownRequestId(head: RequestHead, ids: { requestId(): string }): string {
+  // An id that Connection names ends here, and the upstream must have one (RFC 9110 7.6.1).
+  if ((head.seen & REQUEST_ID) === 0 || head.nominated?.includes('x-request-id') === true) {
+    return ids.requestId()
+  }
+  return USABLE_ID.test(head.header('x-request-id')!) ? '' : ids.requestId()
+}
+
+/** True for methods that may be sent again (RFC 9110 9.2.2). */
+export function isIdempotent(method: string): boolean {
+  switch (method) {
+    case 'GET':
+    case 'HEAD':
+    case 'PUT':
+    case 'DELETE':
+    case 'OPTIONS':
+    case 'TRACE':
+      return true
+    default:
+      return false
+  }
 }

@@ -5,6 +5,7 @@ import { BODY_CHUNKED, BODY_CLOSE, type Framing } from '../http1/framing.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
 import type { Version } from '../snapshot/types.ts'
 
+const EVENT_STREAM = /^content-type:[ \t]*text\/event-stream[ \t]*(?:;|$)/im
 const HOP_BY_HOP = fieldBits(
   FIELD.connection,
   FIELD.keepAlive,
@@ -63,4 +64,9 @@ function startLines(head: ResponseHead, dropped: number, removed: readonly strin
   }
   const line = `HTTP/1.1 ${head.status} ${head.reason}\r\n`
   return line + fields.copy(text, head.fieldsAt, head.seen, dropped, head.nominated, removed)
+}
+
+/** True for the head of an answer that has no end of its own. */
+export function isEventStream(head: string): boolean {
+  return EVENT_STREAM.test(head)
 }

@@ -54,8 +54,8 @@ export class LiveCells {
 
   /** A row that begins anew: all of its weight, nothing counted. */
   reset(row: number): void {
+    this.restore(row)
     const { cells, at } = this.row(row)
-    Atomics.store(cells, at + LIVE.share, FULL_SHARE)
     Atomics.store(cells, at + LIVE.failures, 0)
     Atomics.store(cells, at + LIVE.requests, 0)
   }

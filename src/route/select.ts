@@ -86,9 +86,8 @@ export class Selector {
   readonly #stays: readonly boolean[]
   /** By version: does it have a usable endpoint? Null while all do. */
   #usable: readonly boolean[] | null = null
-  /** Where users go whose version has no usable endpoint: one version, -1 for a split, which may be null for none. */
+  /** The one version that takes over from one without usable endpoint; -1 where the others of a split do. */
   #failoverTo = -1
-  #failoverSplit: Split | null = null
 
   /** Throws an Error when a rule names an unknown version or all weights of a split are 0. */
   constructor(input: SelectorInput) {
@@ -127,7 +126,7 @@ export class Selector {
     }
     const split = this.#decide(view, out)
     if (split !== null) out.version = split.choose(out.key)
-    if (this.#usable !== null && !this.#usable[out.version] && this.#failOver(view, out, false)) return
+    if (this.#usable !== null && !this.#usable[out.version] && this.#failOver(view, split, out, false)) return
     if (split === null) return
     // Pinning a rule's user would keep the version after the rule stopped matching.
     if (this.#sticky !== null && out.reason !== RULE) out.setCookie = this.#sticky.cookieFor(out.version, view.secure)
@@ -138,7 +137,7 @@ export class Selector {
     const out = new Selection()
     const split = this.#decide(view, out)
     if (split !== null) out.version = split.peek(out.key)
-    if (this.#usable !== null && !this.#usable[out.version]) this.#failOver(view, out, true)
+    if (this.#usable !== null && !this.#usable[out.version]) this.#failOver(view, split, out, true)
     const key = out.key ?? this.#keyOf(view)
     const scores = key === null ? null : (split ?? this.#split).scores(key)
     return {
@@ -167,16 +166,13 @@ export class Selector {
   /** Says which versions have a usable endpoint; null = all. */
   setUsable(usable: readonly boolean[] | null): void {
     this.#usable = usable
-    this.#failoverTo = -1
-    this.#failoverSplit = null
-    if (usable === null) return
-    const takes = usable.map((up, i) => up && this.#stays[i]!)
+    const takes = usable === null ? null : usable.map((up, i) => up && this.#stays[i]!)
     if ('to' in this.#failover) {
       const to = this.#versions.indexOf(this.#failover.to)
-      if (takes[to] === true) this.#failoverTo = to
+      this.#failoverTo = takes !== null && takes[to] === true ? to : -1
     } else if (this.#failover.mode === 'weights') {
-      this.#failoverSplit = this.#split.among(takes)
-      for (const rule of this.#rules ?? []) rule.setUsable(takes)
+      this.#split.setOthers(takes)
+      for (const rule of this.#rules ?? []) rule.split?.setOthers(takes)
     }
   }
 
@@ -184,16 +180,16 @@ export class Selector {
    * The version that was chosen has no usable endpoint: takes another one where there is one, and then answers
    * true. Who asked for a version by name gets no other. The assignment is not rewritten: no cookie is set.
    */
-  #failOver(view: RequestView, out: Selection, isPeek: boolean): boolean {
+  #failOver(view: RequestView, split: Split | null, out: Selection, isPeek: boolean): boolean {
     if (out.reason === OVERRIDE) return false
     if (this.#failoverTo !== -1) {
       out.version = this.#failoverTo
     } else {
-      const rule = out.rule === null ? undefined : this.#rules?.find(candidate => candidate.name === out.rule)
-      const split = rule?.failoverSplit ?? this.#failoverSplit
-      if (split === null) return false
+      // Users whom a rule divides stay among its versions where they can.
+      const others = split?.others ?? this.#split.others
+      if (others === null) return false
       out.key ??= this.#keyOf(view)
-      out.version = isPeek ? split.peek(out.key) : split.choose(out.key)
+      out.version = isPeek ? others.peek(out.key) : others.choose(out.key)
     }
     out.reason = FAILOVER
     out.setCookie = null
@@ -249,8 +245,6 @@ class Rule {
   /** Index of the version it leads to, -1 when it divides its users. */
   readonly version: number
   split: Split | null
-  /** Its users among the versions that have a usable endpoint; null for none of them. */
-  failoverSplit: Split | null = null
 
   constructor(input: RuleInput, versions: readonly string[], salt: string) {
     this.name = input.name
@@ -268,9 +262,5 @@ class Rule {
     if (stays.every(stay => stay)) return true
     this.split = this.split.among(stays)
     return this.split !== null
-  }
-
-  setUsable(usable: readonly boolean[]): void {
-    this.failoverSplit = this.split === null ? null : this.split.among(usable)
   }
 }

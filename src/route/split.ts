@@ -9,6 +9,7 @@ export class Split {
   readonly #salt: string
   readonly #rendezvous: Rendezvous
   #turns: SmoothRoundRobin
+  #others: Split | null = null
 
   /** Version names in file order; a version that `weights` does not name has weight 0. */
   constructor(names: readonly string[], weights: Readonly<Record<string, number>>, salt: string) {
@@ -38,6 +39,16 @@ export class Split {
   /** The score of every version for this key, in file order. */
   scores(key: string): number[] {
     return this.#rendezvous.scores(key)
+  }
+
+  /** Who takes over from a version without usable endpoint; null for nobody. */
+  get others(): Split | null {
+    return this.#others
+  }
+
+  /** Says which versions may take over from one without usable endpoint; null for none. */
+  setOthers(takes: readonly boolean[] | null): void {
+    this.#others = takes === null ? null : this.among(takes)
   }
 
   /** The same users over those versions for which `keep` is true; null when none of them has a weight. */

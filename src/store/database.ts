@@ -1,16 +1,6 @@
 // The database file: how it is made, locked, opened and looked over, and what its failures mean. Whatever is in
 // doubt ends the start, because a store that is silently begun anew would undo every cutover.
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-} from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
@@ -124,7 +114,8 @@ function createDatabase(dir: string, file: string): void {
 /** Because SQLite says "disk I/O error" of a database that it cannot lock for writing. */
 function checkWritable(file: string): void {
   try {
-    accessSync(file, constants.R_OK | constants.W_OK)
+    // Before SQLite has it open: closing it later would drop SQLite's locks on it.
+    closeSync(openSync(file, 'r+'))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new StoreError(`${file} cannot be opened (${code}). Let this user read and write it.`, { cause: error })

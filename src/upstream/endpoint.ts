@@ -1,5 +1,6 @@
 // One address of a version, as one worker sees it: its connections and how busy it is. Endpoints outlive
 // revisions: they are found again by identity, so an unrelated change never touches them.
+import { ENDPOINT_CELL } from '../observe/cells.ts'
 import { LIVE, type LiveRow } from '../observe/live.ts'
 import type { UpstreamContext } from './connection.ts'
 import type { Deadlines } from './deadlines.ts'
@@ -28,14 +29,28 @@ export class Endpoint {
     this.pool = new Pool({ host, port: parsed.port === '' ? 80 : Number(parsed.port) }, settings, deadlines, context)
   }
 
+  /** An exchange begins to use it; `cells` are the worker's counters. */
+  enter(cells: Float64Array): void {
+    this.inFlight++
+    cells[this.cells + ENDPOINT_CELL.inFlight]! += 1
+    cells[this.cells + ENDPOINT_CELL.requests]! += 1
+  }
+
+  leave(cells: Float64Array): void {
+    this.inFlight--
+    cells[this.cells + ENDPOINT_CELL.inFlight]! -= 1
+  }
+
   /** It answered. */
   succeeded(): void {
     const { cells, at } = this.live
     if (cells[at + LIVE.failures] !== 0) Atomics.store(cells, at + LIVE.failures, 0)
   }
 
-  /** It failed; true when it has now done so `limit` times in a row, or a multiple of that, over all workers. */
-  failed(limit: number): boolean {
+  /** It failed; true when it has now done so `limit` times in a row, or a multiple of that, over all workers; 0 = never. */
+  failed(counters: Float64Array, limit: number): boolean {
+    counters[this.cells + ENDPOINT_CELL.failures]! += 1
+    if (limit === 0) return false
     const { cells, at } = this.live
     return (Atomics.add(cells, at + LIVE.failures, 1) + 1) % limit === 0
   }
