@@ -3,6 +3,7 @@
 import Type, { type Static } from 'typebox'
 import { DrainSchema, FailoverSchema, HealthSchema, OutlierSchema, slowStart } from './schema-health.ts'
 import { ConditionSchema } from './schema-match.ts'
+import { MirrorSchema } from './schema-mirror.ts'
 import { choice, duration, exactlyOne, integer, list, name, object, record, text, weight } from './schema-parts.ts'
 
 const HeaderEditSchema = (what: string) =>
@@ -192,6 +193,10 @@ const TrafficSchema = object(
       minLength: 1,
       default: 'off',
       description: 'Response header that names the version, or off.',
+    }),
+    mirrors: list(MirrorSchema, {
+      default: [],
+      description: 'Versions that get copies of requests that another version answers.',
     }),
   },
   { default: {}, description: 'Which version answers a request.' },

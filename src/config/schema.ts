@@ -7,6 +7,7 @@ import { ServiceSchema } from './schema-service.ts'
 
 export type * from './schema-health.ts'
 export type * from './schema-match.ts'
+export type * from './schema-mirror.ts'
 export type * from './schema-service.ts'
 
 const RewriteSchema = object(

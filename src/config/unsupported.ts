@@ -9,7 +9,6 @@ const NOT_YET: Readonly<Record<string, string>> = {
   'listeners[].proxyProtocol': 'the PROXY protocol is',
   redis: 'state shared through Redis is',
   'services[].limits': 'limits shared by replicas are',
-  'services[].traffic.mirrors': 'mirroring is',
   'services[].traffic.sticky.mode=store': 'stickiness kept in a store is',
 }
 

@@ -77,6 +77,9 @@ export class RowTable {
           endpoints.map(({ url }) => rowOf({ kind: 'endpoint', service, version, endpoint: url })),
         ),
       ),
+      mirrors: config.services.map(({ name: service, traffic }) =>
+        traffic.mirrors.map(({ to: version }) => rowOf({ kind: 'mirror', service, version })),
+      ),
       fresh: added.map(entry => entry.row),
     }
     this.#plan = { rows, size: this.#size, wanted, added }

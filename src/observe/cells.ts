@@ -62,6 +62,49 @@ export const BAD_REQUESTS = [
 ] as const
 export type BadRequest = (typeof BAD_REQUESTS)[number]
 
+/**
+ * What became of a request that a mirror may copy; a closed set. Those from `method` on were never sent: `queue_full`,
+ * `shadow_down` (its breaker is open) and `unavailable` (no usable endpoint) are drops, the rest is not mirrored by rule.
+ */
+export const MIRROR_OUTCOMES = [
+  'answered',
+  'timeout',
+  'error',
+  'method',
+  'no_key',
+  'upgrade',
+  'event_stream',
+  'too_large',
+  'incomplete',
+  'queue_full',
+  'shadow_down',
+  'unavailable',
+  'stopped',
+] as const
+export type MirrorOutcome = (typeof MIRROR_OUTCOMES)[number]
+
+/** How two answers can differ (CONTRACT §6). */
+export const DIFFERENCE_KINDS = [
+  'status',
+  'missing',
+  'extra',
+  'type',
+  'value',
+  'order',
+  'length',
+  'header',
+  'contentType',
+  'bytes',
+  'truncated',
+  'timeout',
+  'error',
+] as const
+export type DifferenceKind = (typeof DIFFERENCE_KINDS)[number]
+
+/** What became of an answered copy that was to be compared. `uncompared`: there was no primary answer to compare with. */
+export const COMPARISONS = ['equal', 'different', 'uncompared'] as const
+export type ComparisonOutcome = (typeof COMPARISONS)[number]
+
 /** A row of one (route, service, version): durations, then pairs of status code and count. */
 export const ROUTE_CELL = { duration: 0, codes: HISTOGRAM_CELLS }
 /** Distinct status codes a row holds itself; a further one travels by message (`code` in protocol.ts). */
@@ -86,6 +129,15 @@ export const VERSION_CELL = {
 
 /** A row of one endpoint of a version: attempts under way, attempts begun, and those that failed. */
 export const ENDPOINT_CELL = { inFlight: 0, requests: 1, failures: 2 }
+
+/** A row of one mirror of a service, named by the shadow. Workers and the shadow worker write it, each in its region. */
+export const MIRROR_CELL = {
+  /** How long the shadow took. */
+  duration: 0,
+  outcomes: HISTOGRAM_CELLS,
+  differences: HISTOGRAM_CELLS + MIRROR_OUTCOMES.length,
+  comparisons: HISTOGRAM_CELLS + MIRROR_OUTCOMES.length + DIFFERENCE_KINDS.length,
+}
 
 /** A row of one listener. */
 export const LISTENER_CELL = { connections: 0, bad: 1 }

@@ -14,7 +14,14 @@ export const LIVE = {
   failures: 1,
   /** Version with a limit: its requests in flight, over all workers. Workers write, with Atomics. */
   requests: 2,
+  /** Mirror: requests that it may copy, over all workers. Workers write, with Atomics. */
+  seen: 1,
+  /** Mirror: a GATE. The shadow worker writes; a hint, so nobody waits for it. */
+  gate: 2,
 } as const
+
+/** Whether copies for a mirror are of any use now. */
+export const GATE = { open: 0, queueFull: 1, shadowDown: 2 } as const
 
 /** The share of an endpoint that nothing is wrong with. */
 export const FULL_SHARE = 1000

@@ -6,6 +6,8 @@ export type Series =
   | { kind: 'version'; service: string; version: string }
   | { kind: 'endpoint'; service: string; version: string; endpoint: string }
   | { kind: 'listener'; listener: string }
+  /** `version` is the shadow. */
+  | { kind: 'mirror'; service: string; version: string }
 
 /** A series and where it is counted. */
 export type SeriesRow = { readonly series: Series; readonly row: number }

@@ -17,6 +17,8 @@ export type Rows = {
   versions: number[][]
   /** `endpoints[s][v][e]`: row of endpoint e of version v of service s. */
   endpoints: number[][][]
+  /** `mirrors[s][m]`: row of mirror m of service s. */
+  mirrors: number[][]
   /** `listeners[i]`: row of listener i. */
   listeners: number[]
   /** Rows that this revision uses for the first time; the worker zeroes them before use. */
@@ -65,6 +67,8 @@ export type ToWorker =
   | { type: 'end'; what: 'requests' | 'tunnels'; service: string; version: string; spreadMs: number }
   /** The deadline of a version was moved: what was told to end and has not yet goes on. */
   | { type: 'spare'; service: string; version: string }
+  /** Where copies of mirrored requests go from now on (mirror/ring.ts); null = nobody takes any. */
+  | { type: 'mirror'; ring: SharedArrayBuffer | null; bell: SharedArrayBuffer | null }
   /** A version is drained: close the connections to its endpoints that nobody uses. */
   | { type: 'closeIdle'; service: string; version: string }
   /** Stop accepting, close idle connections, finish what is in flight until the deadline, then say `stopped`. */

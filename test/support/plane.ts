@@ -72,6 +72,7 @@ function rowsOf({ routes, services, listeners }: Config): Rows {
     routes: routes.map(route => services.find(({ name }) => name === route.service)!.versions.map(next)),
     versions: services.map(({ versions }) => versions.map(next)),
     endpoints: services.map(({ versions }) => versions.map(({ endpoints }) => endpoints.map(next))),
+    mirrors: services.map(({ traffic }) => traffic.mirrors.map(next)),
     listeners: listeners.map(next),
     fresh,
   }
