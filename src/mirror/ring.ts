@@ -76,7 +76,7 @@ export class RingWriter {
     if (!this.#reserve(size, RESERVE)) return false
     const at = this.#begin(RECORD.head | (flags << 8) | (count << 16), copy, size)
     for (let i = 0; i < count; i++) this.#words[(at >> 2) + i] = rows[i]!
-    this.#bytes.latin1Write(text, at + count * 4, text.length)
+    this.#bytes.latin1Write(text, at + count * 4)
     return true
   }
 
@@ -84,7 +84,7 @@ export class RingWriter {
   text(kind: number, copy: number, text: string): boolean {
     if (!this.#reserve(text.length, RESERVE)) return false
     const at = this.#begin(kind, copy, text.length)
-    this.#bytes.latin1Write(text, at, text.length)
+    this.#bytes.latin1Write(text, at)
     return true
   }
 

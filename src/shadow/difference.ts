@@ -4,6 +4,8 @@ import type { DifferenceKind } from '../observe/cells.ts'
 export type Difference = {
   /** Where: `status`, `header.<name>`, `contentType`, `body` and below, or `answer` where there was none. */
   path: string
+  /** The same with the real keys, not collapsed; element steps are `[*]`. What patterns match. */
+  keys: readonly string[]
   kind: DifferenceKind
   /** What stands there on either side; undefined where there is nothing. Never stored as it is (redact.ts). */
   primary: unknown
