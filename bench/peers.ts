@@ -50,6 +50,7 @@ export interface StartedPeer {
   peer: Peer
   program: Program
   port: number
+  adminPort: number
 }
 
 export const PEERS: readonly Peer[] = [
@@ -69,7 +70,7 @@ export async function startPeer(
   peer: Peer,
   dir: string,
   upstream: Upstream,
-  place: { cpu: number; connections: number },
+  place: { cpu: number | string; connections: number },
 ): Promise<StartedPeer> {
   const [port, adminPort] = await freePorts(2)
   const home = join(dir, `${peer.name.replaceAll('/', '-')}-${port}`)
@@ -79,5 +80,5 @@ export async function startPeer(
   // A client connection may hold an upstream connection; some more for listeners, logs and the like.
   const program = new Program(peer.name, argv, { cpu, env, files: connections + 1024 })
   await untilReady(program, ready)
-  return { peer, program, port }
+  return { peer, program, port, adminPort }
 }

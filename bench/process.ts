@@ -5,7 +5,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { searchPath } from './command.ts'
 
 /** Memory of the serving processes of one program, in bytes. */
@@ -78,8 +78,17 @@ export class Program {
   get cpuMicros(): number {
     if (!this.alive) throw new Error(`${this.name} ended while it was measured\n${this.errors}`)
     let ticks = 0
-    for (const pid of family(this.pid)) ticks += cpuTicks(pid)
+    for (const pid of family(this.pid)) ticks += cpuTicks(`/proc/${pid}`)
     return ticks * MICROS_PER_TICK
+  }
+
+  /** CPU time of one thread of the program, by its name, since it started, in microseconds. */
+  threadMicros(name: string): number {
+    for (const tid of readdirSync(`/proc/${this.pid}/task`)) {
+      const task = `/proc/${this.pid}/task/${tid}`
+      if (readFileSync(`${task}/comm`, 'latin1').trim() === name) return cpuTicks(task) * MICROS_PER_TICK
+    }
+    throw new Error(`${this.name} has no thread ${name}`)
   }
 
   /** Memory of the processes that serve: the workers, or the program itself where it has none. */
@@ -166,9 +175,9 @@ function childrenOf(pid: number): number[] {
   return list === '' ? [] : list.split(' ').map(Number)
 }
 
-/** utime + stime of a process with all its threads (proc(5), fields 14 and 15). */
-function cpuTicks(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+/** utime + stime of a process with all its threads, or of one thread (proc(5), fields 14 and 15). */
+function cpuTicks(task: string): number {
+  const stat = readFileSync(`${task}/stat`, 'latin1')
   // The name in field 2 may hold spaces and brackets; counting starts behind its last bracket.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return Number(fields[11]) + Number(fields[12])

@@ -52,7 +52,7 @@ export function ratioTo(yardstick: Row, row: Row): number {
   return median(row.rounds.map((round, i) => round.cpuMicros / yardstick.rounds[i].cpuMicros))
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2

@@ -62,6 +62,7 @@ function config(home: string, files: string, ports: Upstream): string {
     listen 127.0.0.1:${ports.green};
     root ${files};
     location = /small { return 200 "${SMALL_ANSWER.trimEnd()}\\n"; }
+    location = /json { default_type application/json; return 200 '{"hello":"from a version","at":$msec}'; }
     location = /echo { return 200 "${echo.join('')}"; }
     location = /100k { }
     location = /1m { }

@@ -34,13 +34,35 @@ export const nginx64k: Peer = {
     ),
 }
 
-function launch({ dir, port, upstream, connections }: Place, buffers: string): Launch {
+/** nginx that also sends every request to `shadowPort`, by its mirror module. */
+export function mirroringNginx(shadowPort: number): Peer {
+  return {
+    ...common,
+    name: 'nginx, mirror',
+    launch: place => launch(place, '\n      mirror /mirror;\n      mirror_request_body off;', shadowPort),
+  }
+}
+
+function launch({ dir, port, upstream, connections }: Place, settings: string, shadowPort?: number): Launch {
   const server = (address: number): string =>
     `server 127.0.0.1:${address}; keepalive 128; keepalive_requests 1000000000; keepalive_timeout 1h;`
+  const mirror =
+    shadowPort === undefined
+      ? ''
+      : `    location = /mirror {
+      internal;
+      proxy_pass http://shadow$request_uri;
+      proxy_http_version 1.1;
+      proxy_pass_request_body off;
+      proxy_set_header Connection "";
+      proxy_set_header Content-Length "";
+      proxy_set_header Host $http_host;
+    }`
+  const shadow = shadowPort === undefined ? '' : `\n  upstream shadow { ${server(shadowPort)} }`
   const body = `
   split_clients $http_x_user_id $version { 90% blue; * green; }
   upstream blue { ${server(upstream.blue)} }
-  upstream green { ${server(upstream.green)} }
+  upstream green { ${server(upstream.green)} }${shadow}
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
   client_max_body_size 0;
@@ -50,7 +72,7 @@ function launch({ dir, port, upstream, connections }: Place, buffers: string): L
     location / {
       proxy_pass http://$version;
       proxy_http_version 1.1;
-      proxy_request_buffering off;${buffers}
+      proxy_request_buffering off;${settings}
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
@@ -59,6 +81,7 @@ function launch({ dir, port, upstream, connections }: Place, buffers: string): L
       proxy_set_header X-Request-ID $request_id;
       add_header x-served-version $version;
     }
+${mirror}
   }
 `
   writeFileSync(join(dir, 'nginx.conf'), nginxConfig(dir, connections, body))

@@ -11,15 +11,25 @@ import type { Peer } from '../peers.ts'
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'main.ts')
 const PACKAGE = join(import.meta.dirname, '..', '..', 'package.json')
 
-export const turnout: Peer = {
-  name: 'turnout',
-  missing: () => (existsSync(MAIN) ? null : `${MAIN} does not exist`),
-  version: () => packageVersion(PACKAGE),
-  launch({ dir, port, adminPort, upstream }) {
-    const file = join(dir, 'turnout.yaml')
-    writeFileSync(
-      file,
-      `schemaVersion: 1
+export const turnout: Peer = peer('turnout', '')
+
+/** turnout with a third version that gets copies of all requests; `compare` is what the mirror says besides. */
+export function mirroringTurnout(name: string, shadowPort: number, compare: string): Peer {
+  return peer(name, `mirrors: [{ to: shadow, ${compare} }]`, shadowPort)
+}
+
+function peer(name: string, traffic: string, shadowPort?: number): Peer {
+  return {
+    name,
+    missing: () => (existsSync(MAIN) ? null : `${MAIN} does not exist`),
+    version: () => packageVersion(PACKAGE),
+    launch({ dir, port, adminPort, upstream }) {
+      const file = join(dir, 'turnout.yaml')
+      const shadow =
+        shadowPort === undefined ? '' : `\n      - { name: shadow, endpoints: ["http://127.0.0.1:${shadowPort}"] }`
+      writeFileSync(
+        file,
+        `schemaVersion: 1
 listeners:
   - name: public
     address: 127.0.0.1:${port}
@@ -32,21 +42,23 @@ services:
   - name: shop
     versions:
       - { name: blue, endpoints: ["http://127.0.0.1:${upstream.blue}"] }
-      - { name: green, endpoints: ["http://127.0.0.1:${upstream.green}"] }
+      - { name: green, endpoints: ["http://127.0.0.1:${upstream.green}"] }${shadow}
     traffic:
       split:
         weights: { blue: 90, green: 10 }
         by: [{ header: x-user-id }]
       versionHeader: x-served-version
+      ${traffic}
 routes:
   - name: shop
     match: { path: { prefix: / } }
     service: shop
 `,
-    )
-    return {
-      argv: [process.execPath, MAIN, 'run', '--config', file],
-      ready: `http://127.0.0.1:${adminPort}/readyz`,
-    }
-  },
+      )
+      return {
+        argv: [process.execPath, MAIN, 'run', '--config', file],
+        ready: `http://127.0.0.1:${adminPort}/readyz`,
+      }
+    },
+  }
 }

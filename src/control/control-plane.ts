@@ -58,6 +58,7 @@ export class ControlPlane {
       execArgv: options.execArgv,
       prepareTimeout: options.prepareTimeout,
       onFailing: row => this.#parts?.health.onFailing(row),
+      onFound: entries => this.#parts?.differences.found(entries),
     })
   }
 
@@ -153,10 +154,10 @@ export class ControlPlane {
 
   async #startAdmin(): Promise<void> {
     const { config } = this
-    const { events, revisions, health, drains, traffic, services } = this.#parts!
+    const { events, revisions, health, drains, traffic, services, differences } = this.#parts!
     const { host, port } = parseAddress(config.admin.address)
     this.#admin = createAdmin({
-      ...{ config, revisions, traffic, drains, services, health, events },
+      ...{ config, revisions, traffic, drains, services, differences, health, events },
       version: this.#options.build.version,
       log: this.#log,
       metrics: this.#createMetrics(),
@@ -187,7 +188,7 @@ export class ControlPlane {
         return plane.revision.number
       },
       get crashes() {
-        return plane.workers.crashes
+        return plane.workers.crashes + plane.workers.shadowCrashes
       },
       reloads: this.#file.reloads,
       get lastReloadSuccessful() {

@@ -6,9 +6,11 @@ import { ROW, VERSION_CELL } from '../observe/cells.ts'
 import { bytesOf, Counters } from '../observe/counters.ts'
 import { LIVE, LiveCells } from '../observe/live.ts'
 import type { Log } from '../observe/log.ts'
+import type { ReportEntry } from '../shadow/entry.ts'
 import {
   type FromWorker,
   type Leaving,
+  type MirrorLink,
   REVISION_CELL,
   type Rows,
   SHARED_CELLS,
@@ -17,6 +19,7 @@ import {
 } from '../snapshot/protocol.ts'
 import { described, OperatorError } from './errors.ts'
 import { type Entry, RowTable } from './rows.ts'
+import { Shadow } from './shadow.ts'
 import { type WorkerEvents, WorkerThread } from './worker-thread.ts'
 
 /** How long, in ms, workers may take to prepare a revision. */
@@ -57,6 +60,8 @@ export type WorkersOptions = {
   prepareTimeout?: number
   /** An endpoint failed as often in a row as its service allows. */
   onFailing: (row: number) => void
+  /** What the shadow worker found. */
+  onFound: (entries: ReportEntry[]) => void
 }
 
 /** Threads for the `workers` key of the config. */
@@ -71,10 +76,13 @@ export class Workers {
   readonly live = new LiveCells()
   /** Threads that died without being asked to. */
   crashes = 0
+  /** The same of the shadow worker, which no request depends on. */
+  shadowCrashes = 0
   readonly #options: WorkersOptions
   readonly #shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT))
   readonly #slots: Slot[] = []
   readonly #events: WorkerEvents
+  #shadow: Shadow | null = null
   #inForce: InForce | null = null
   #lastSnapshot = 0
   #stopping = false
@@ -111,6 +119,10 @@ export class Workers {
 
   /** Starts the threads and brings the first revision into force; on failure nothing is left running. */
   async start(config: Config, leaving: Leaving[]): Promise<void> {
+    const { log, execArgv, onFound } = this.#options
+    const { counters, live } = this
+    const onCrash = () => this.shadowCrashes++
+    this.#shadow = new Shadow({ log, execArgv, counters, region: workerCount(config.workers), live, onFound, onCrash })
     for (let number = 0; number < workerCount(config.workers); number++) {
       this.counters.grow(number, FIRST_ROWS)
       this.#slots.push({ thread: this.#startThread(number), failures: 0, retry: null })
@@ -119,7 +131,7 @@ export class Workers {
       await this.apply(config, leaving)
     } catch (error) {
       this.#stopping = true
-      await Promise.all(this.#slots.map(slot => slot.thread.terminate()))
+      await Promise.all([this.#shadow.stop(), ...this.#slots.map(slot => slot.thread.terminate())])
       throw error
     }
   }
@@ -154,7 +166,9 @@ export class Workers {
       slot.thread.interrupt(new OperatorError('turnout is stopping'))
     }
     await this.#tail
-    const forced = await Promise.all(this.#slots.map(slot => slot.thread.stop(deadlineMs)))
+    const forced = await Promise.all(this.#slots.map(slot => slot.thread.stop(deadlineMs))).finally(() =>
+      this.#shadow?.stop(),
+    )
     return forced.reduce((sum, cut) => sum + cut, 0)
   }
 
@@ -184,7 +198,8 @@ export class Workers {
       const cells = grown ? new SharedArrayBuffer(bytesOf(Math.ceil(plan.size * 1.5))) : null
       const { rows } = plan
       const live = this.live.buffers
-      const message = { type: 'prepare' as const, snapshot, config, rows, leaving, ports, cells, live }
+      const mirror = this.#mirrorLink(config, thread.number)
+      const message = { type: 'prepare' as const, snapshot, config, rows, leaving, ports, cells, live, mirror }
       return thread.prepare(
         message,
         before === null ? START_TIMEOUT : (this.#options.prepareTimeout ?? PREPARE_TIMEOUT),
@@ -211,6 +226,8 @@ export class Workers {
       throw error
     }
 
+    // Before any worker copies for a mirror, so that no copy finds nobody.
+    await this.#shadow!.configure(config, plan.rows, plan.size)
     // One that comes back is not what it was when it left.
     for (const { row, lastSnapshot } of plan.wanted.values()) if (lastSnapshot !== Infinity) this.live.restore(row)
     const rows = this.rows.commit(plan, before?.snapshot ?? 0)
@@ -232,6 +249,11 @@ export class Workers {
     if (!thread.ready) thread.readySince = performance.now()
     thread.ready = true
     await thread.commit(snapshot)
+  }
+
+  /** Where the copies of a worker go; null while nothing is mirrored. */
+  #mirrorLink(config: Config, worker: number): MirrorLink | null {
+    return config.services.some(({ traffic }) => traffic.mirrors.length > 0) ? this.#shadow!.linkOf(worker) : null
   }
 
   #startThread(number: number): WorkerThread {
@@ -258,6 +280,7 @@ export class Workers {
       listeners: rowsOf('listener'),
     })
     thread.using.clear()
+    this.#shadow?.forgetRing(thread.number)
     const slot = this.#slots[thread.number]!
     if (crash !== null) {
       this.crashes++
@@ -281,8 +304,9 @@ export class Workers {
     slot.thread = thread
     try {
       const live = this.live.buffers
+      const mirror = this.#mirrorLink(config, thread.number)
       await thread.prepare(
-        { type: 'prepare', snapshot, config, rows, leaving, ports, cells: null, live },
+        { type: 'prepare', snapshot, config, rows, leaving, ports, cells: null, live, mirror },
         START_TIMEOUT,
       )
     } catch (error) {

@@ -22,9 +22,10 @@ import type { Timed } from '../upstream/deadlines.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import { ERROR_DETAIL, problem, statusOfError } from './answers.ts'
 import type { ClientConnection } from './client-connection.ts'
+import type { Copy } from './copies.ts'
 import { answerAsLastHop } from './last-hop.ts'
 import { claim, release } from './request-limit.ts'
-import { composeRequest, isIdempotent, ownRequestId } from './request-out.ts'
+import { composeRequest, isIdempotent, ownRequestId, type RequestEdit } from './request-out.ts'
 import { clientFraming, composeInformational, composeResponse, composeUpgrade, isEventStream } from './response-out.ts'
 import { Tunnel } from './tunnel.ts'
 
@@ -33,6 +34,9 @@ const RETRY_LATER = 'Retry-After: 1\r\n'
 const NEVER = Number.POSITIVE_INFINITY
 /** Body bytes that are kept for a retry: no more than came with the head. */
 const KEPT_BODY = 64 * 1024
+
+/** The copy of a request is nobody's yet: each shadow has edits of its own. */
+const NO_EDIT: RequestEdit = { requestSet: '', requestRemoved: null }
 
 /** What the access log says of a request; kept only while it is on. */
 type Logged = { host: string; path: string; clientIp: string; requestId: string }
@@ -87,6 +91,8 @@ export class Exchange implements ResponseSink, Timed {
   /** It counts against the limit of its version. */
   #claimed = false
   #logged: Logged | null = null
+  /** What a mirror gets of it; null for nothing more. */
+  #copy: Copy | null = null
 
   constructor(client: ClientConnection, snapshot: Snapshot, head: RequestHead, now: number) {
     this.client = client
@@ -151,6 +157,11 @@ export class Exchange implements ResponseSink, Timed {
     this.#needsHost = text.needsHost
     this.#idempotent = isIdempotent(head.method)
     this.#attempts = service.attempts
+    if (service.mirrors !== null && plane.copies.wants(head, service, selection.version, upgrade !== '', plane.cells)) {
+      const isEdited = version.requestSet !== '' || version.requestRemoved !== null
+      if (isEdited) composeRequest(head, route, NO_EDIT, this.client.forwarding, requestId, '')
+      this.#copy = plane.copies.begin(text.start + text.rest, this.#requestDone, service, plane.cells)
+    }
     if (service.totalMs > 0) {
       this.#totalAt = this.startedAt + service.totalMs
       this.#setDeadline(this.#totalAt)
@@ -168,6 +179,7 @@ export class Exchange implements ResponseSink, Timed {
     const size = to - from
     const isFirst = this.#bytesIn === 0
     this.#bytesIn += size
+    if (this.#copy !== null) this.#copy.requestBody(bytes, from, to)
     const connection = this.#connection
     if (connection === null || (isFirst && this.#idempotent && size <= KEPT_BODY)) {
       ;(this.#kept ??= []).push(Buffer.from(bytes.subarray(from, to)))
@@ -194,6 +206,7 @@ export class Exchange implements ResponseSink, Timed {
   onRequestEnd(trailers: string): void {
     this.#requestDone = true
     this.#trailers = trailers
+    if (this.#copy !== null) this.#copy.requestEnd()
     if (this.#connection !== null && !this.#finished) this.#connection.end(trailers)
   }
 
@@ -303,6 +316,7 @@ export class Exchange implements ResponseSink, Timed {
     this.#headAt = plane.now()
     this.#kept = null
     this.#status = head.status
+    if (this.#copy !== null) this.#copy.answerHead(head.text.slice(0, head.length))
     if (head.status >= 500) this.#endpointFailed()
     observe(
       plane.cells,
@@ -335,6 +349,7 @@ export class Exchange implements ResponseSink, Timed {
   onResponseBody(bytes: Buffer, from: number, to: number, text: string | null): void {
     const { client } = this
     this.#bytesOut += to - from
+    if (this.#copy !== null) this.#copy.answerBody(bytes, from, to)
     client.writer.bodyInPlace(bytes, from, to, text)
     if (client.socket.writableLength > 0) this.#connection!.giveMemory()
     if (client.congested && !this.#paused) {
@@ -352,6 +367,7 @@ export class Exchange implements ResponseSink, Timed {
   onResponseEnd(trailers: string): void {
     this.#connection = null
     if (this.#status < 500) this.#endpoint!.succeeded()
+    if (this.#copy !== null) this.#copy.answerEnd()
     this.client.writer.end(trailers)
     this.#finish()
   }
@@ -539,6 +555,7 @@ export class Exchange implements ResponseSink, Timed {
     const { cells } = plane
     const now = plane.now()
     const version = this.#version
+    if (this.#copy !== null) this.#copy.leave()
     observe(cells, this.#cells + ROUTE_CELL.duration, DURATION_BOUNDS, (now - this.startedAt) / 1000)
     plane.countCode(this.#cells, this.#status)
     if (version !== null) {

@@ -14,6 +14,7 @@ import { Deadlines } from '../upstream/deadlines.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
 import { allocateReadMemory, type ReadMemory } from '../upstream/read-memory.ts'
 import { AccessLogger } from './access-log.ts'
+import { Copies } from './copies.ts'
 
 export class Plane implements UpstreamContext {
   readonly requestHead = new RequestHead()
@@ -25,6 +26,7 @@ export class Plane implements UpstreamContext {
   /** Memory that a large request body was read into and the next one may be. */
   readonly spareMemory: ReadMemory[] = []
   readonly accessLog: AccessLogger
+  readonly copies = new Copies(() => this.markTurn())
   cells: Float64Array
   readonly live = new LiveCells()
   turn = 0
@@ -89,6 +91,7 @@ export class Plane implements UpstreamContext {
     this.#turnMarked = false
     this.turn++
     this.readsInTurn = 0
+    this.copies.publish()
   }
 
   /** Makes a snapshot ready to come into force; the very first one serves at once. */

@@ -27,6 +27,9 @@ const USABLE_ID = /^[\x21-\x7e]{1,200}$/
 /** A composed head. Where the endpoint names the Host, its line goes between the two. */
 export type RequestText = { start: string; rest: string; needsHost: boolean }
 
+/** What a version changes about the requests it gets. */
+export type RequestEdit = Pick<Version, 'requestSet' | 'requestRemoved'>
+
 const composed: RequestText = { start: '', rest: '', needsHost: false }
 
 /**
@@ -37,7 +40,7 @@ const composed: RequestText = { start: '', rest: '', needsHost: false }
 export function composeRequest(
   head: RequestHead,
   route: Route,
-  version: Version,
+  version: RequestEdit,
   forwarding: Forwarding,
   requestId: string,
   upgrade: string,

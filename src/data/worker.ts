@@ -35,6 +35,8 @@ const opened = new Map<number, string[]>()
 /** Versions that are being brought to their end; false once one has not drained meanwhile, even if it does again. */
 const farewells = new Map<End, boolean>()
 let inForce: Snapshot | null = null
+/** Number of the ring that copies of requests go into. */
+let ring: number | null = null
 
 type End = Extract<ToWorker, { type: 'end' }>
 type Prepare = Extract<ToWorker, { type: 'prepare' }>
@@ -47,6 +49,10 @@ async function prepare(message: Prepare): Promise<void> {
   }
   for (const row of message.rows.fresh) plane.cells.fill(0, row * ROW, (row + 1) * ROW)
   plane.live.adopt(message.live)
+  if (message.mirror !== null && message.mirror.number !== ring) {
+    plane.copies.link(message.mirror)
+    ring = message.mirror.number
+  }
   const { config, rows, leaving } = message
   const snapshot = compile(config, message.snapshot, rows, leaving, plane.live, endpoints, inForce)
   const fresh: string[] = []
@@ -93,6 +99,10 @@ function onSwitch(snapshot: Snapshot): void {
   inForce = snapshot
   opened.delete(snapshot.number)
   for (const end of farewells.keys()) if (!isOnItsWay(end)) farewells.set(end, false)
+  if (ring !== null && snapshot.services.every(service => service.mirrors === null)) {
+    plane.copies.link(null)
+    ring = null
+  }
   const wanted = new Set<string>()
   for (const settings of snapshot.listeners) {
     const key = addressKey(settings.name, settings.host, settings.port)

@@ -138,7 +138,7 @@ export class Selector {
     const split = this.#decide(view, out)
     if (split !== null) out.version = split.peek(out.key)
     if (this.#usable !== null && !this.#usable[out.version]) this.#failOver(view, split, out, true)
-    const key = out.key ?? this.#keyOf(view)
+    const key = out.key ?? this.keyOf(view)
     const scores = key === null ? null : (split ?? this.#split).scores(key)
     return {
       version: this.#versions[out.version]!,
@@ -188,7 +188,7 @@ export class Selector {
       // Users whom a rule divides stay among its versions where they can.
       const others = split?.others ?? this.#split.others
       if (others === null) return false
-      out.key ??= this.#keyOf(view)
+      out.key ??= this.keyOf(view)
       out.version = isPeek ? others.peek(out.key) : others.choose(out.key)
     }
     out.reason = FAILOVER
@@ -217,7 +217,7 @@ export class Selector {
         out.reason = RULE
         out.rule = rule.name
         out.version = rule.version
-        if (rule.split !== null) out.key = this.#keyOf(view)
+        if (rule.split !== null) out.key = this.keyOf(view)
         return rule.split
       }
     }
@@ -229,12 +229,13 @@ export class Selector {
         return null
       }
     }
-    out.key = this.#keyOf(view)
+    out.key = this.keyOf(view)
     out.reason = out.key === null ? WEIGHT : HASH
     return this.#split
   }
 
-  #keyOf(view: RequestView): string | null {
+  /** The user key (wire bytes) of a request, null when it has none. */
+  keyOf(view: RequestView): string | null {
     return this.#key === null ? null : this.#key.of(view)
   }
 }

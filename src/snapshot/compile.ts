@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { parseAddress } from '../config/address.ts'
 import type { Config, HeaderEditConfig, RouteConfig, ServiceConfig } from '../config/schema.ts'
 import { parseDuration, parseSize } from '../config/units.ts'
+import { Sample } from '../mirror/sample.ts'
 import { ROW } from '../observe/cells.ts'
 import type { LiveCells } from '../observe/live.ts'
 import { AddressSet } from '../route/address-set.ts'
@@ -15,7 +16,7 @@ import type { Endpoints } from '../upstream/endpoint.ts'
 import type { PoolSettings } from '../upstream/pool.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
 import type { Leaving, Rows } from './protocol.ts'
-import type { AccessLog, ListenerSettings, Route, Service, Snapshot, Version } from './types.ts'
+import type { AccessLog, ListenerSettings, Mirror, Route, Service, Snapshot, Version } from './types.ts'
 
 /** Shares of endpoints are read when a snapshot comes into force. */
 const NOT_READ = -1
@@ -57,7 +58,7 @@ export function compile(
   try {
     for (const [i, service] of config.services.entries()) {
       const previous = before?.services.find(candidate => candidate.name === service.name)
-      const versionRows = { versions: rows.versions[i]!, endpoints: rows.endpoints[i]! }
+      const versionRows = { versions: rows.versions[i]!, endpoints: rows.endpoints[i]!, mirrors: rows.mirrors[i]! }
       services.push(compileService(service, versionRows, leaving, live, endpoints, previous))
     }
     const routes = config.routes.map((route, i) => {
@@ -84,7 +85,7 @@ export function releaseEndpoints(services: readonly Service[], endpoints: Endpoi
 
 function compileService(
   service: ServiceConfig,
-  rows: { versions: number[]; endpoints: number[][] },
+  rows: { versions: number[]; endpoints: number[][]; mirrors: number[] },
   leaving: readonly Leaving[],
   live: LiveCells,
   endpoints: Endpoints,
@@ -145,7 +146,27 @@ function compileService(
     failures: service.outlier === 'off' ? 0 : service.outlier.consecutiveFailures,
     attempts: service.retries.attempts,
     retries: new RetryBudget(service.retries.budget),
+    mirrors: compileMirrors(service, rows.mirrors, live),
   }
+}
+
+function compileMirrors({ name, versions, traffic }: ServiceConfig, rows: number[], live: LiveCells): Mirror[] | null {
+  if (traffic.mirrors.length === 0) return null
+  return traffic.mirrors.map((mirror, i) => {
+    const row = rows[i]!
+    return {
+      to: versions.findIndex(version => version.name === mirror.to),
+      row,
+      cells: row * ROW,
+      live: live.row(row),
+      methods: mirror.methods,
+      // Another text than the split's, or the users copied would all be of one version.
+      sample: new Sample(mirror.percent, JSON.stringify(['mirror', name, mirror.to, traffic.split.salt])),
+      byUser: mirror.sample === 'user',
+      bodyBytes: parseSize(mirror.bodyBytes),
+      compareBytes: mirror.compare === undefined ? 0 : parseSize(mirror.compare.bodyBytes),
+    }
+  })
 }
 
 /** How requests choose a version of the service, while those in `leaving` drain or are drained. */

@@ -33,6 +33,12 @@ export type Leaving = {
   keepsPinned: boolean
 }
 
+/**
+ * The way of copies to the shadow worker (mirror/ring.ts): a ring of the worker's own, and the bell of all.
+ * `number` tells rings apart: shared memory is another object in every message.
+ */
+export type MirrorLink = { number: number; ring: SharedArrayBuffer; bell: SharedArrayBuffer }
+
 /** What a worker is started with. */
 export type WorkerStart = {
   worker: number
@@ -58,6 +64,8 @@ export type ToWorker =
       cells: SharedArrayBuffer | null
       /** All blocks of live cells (observe/live.ts). */
       live: SharedArrayBuffer[]
+      /** Where copies of requests go; null while the config has no mirror. */
+      mirror: MirrorLink | null
     }
   /** The shared number now names this snapshot: let go of what only older ones used. */
   | { type: 'commit'; snapshot: number }
@@ -67,8 +75,6 @@ export type ToWorker =
   | { type: 'end'; what: 'requests' | 'tunnels'; service: string; version: string; spreadMs: number }
   /** The deadline of a version was moved: what was told to end and has not yet goes on. */
   | { type: 'spare'; service: string; version: string }
-  /** Where copies of mirrored requests go from now on (mirror/ring.ts); null = nobody takes any. */
-  | { type: 'mirror'; ring: SharedArrayBuffer | null; bell: SharedArrayBuffer | null }
   /** A version is drained: close the connections to its endpoints that nobody uses. */
   | { type: 'closeIdle'; service: string; version: string }
   /** Stop accepting, close idle connections, finish what is in flight until the deadline, then say `stopped`. */

@@ -1,6 +1,7 @@
 // What the data plane runs: the config compiled into numbers, text and matchers (DESIGN §3).
 // The written config has the same nouns with `Config` behind them (config/schema.ts).
 
+import type { Sample } from '../mirror/sample.ts'
 import type { LiveRow } from '../observe/live.ts'
 import type { AddressSet } from '../route/address-set.ts'
 import type { Router } from '../route/match.ts'
@@ -68,6 +69,25 @@ export type Service = {
   failures: number
   attempts: number
   retries: RetryBudget
+  /** Null for none. */
+  mirrors: Mirror[] | null
+}
+
+/** A version that gets copies of requests which another version answers. */
+export type Mirror = {
+  /** Index of the shadow. */
+  to: number
+  /** Where it is counted, which is also its name for the shadow worker. */
+  row: number
+  cells: number
+  live: LiveRow
+  methods: readonly string[]
+  sample: Sample
+  byUser: boolean
+  /** Request body at most. */
+  bodyBytes: number
+  /** Answer body at most; 0 = answers are not compared. */
+  compareBytes: number
 }
 
 export type Version = {

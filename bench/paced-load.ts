@@ -1,0 +1,80 @@
+/**
+ * A paced load in a thread of its own: its times tell of delays and not of a queue. It asks for one path on 32
+ * connections until it is ended, and what it saw is asked for part by part.
+ */
+
+import { Agent, request } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+
+export const CONNECTIONS = 32
+/** Each connection waits this long between two requests. */
+const THINK_MS = 10
+
+/** What the load saw in one part of the run; times in milliseconds. */
+export interface Part {
+  times: number[]
+  failures: string[]
+}
+
+/** Starts the load; `next` ends a part and answers it. */
+export function startLoad(port: number, path = '/small'): { next(): Promise<Part>; end(): Promise<unknown> } {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { port, path } })
+  return {
+    next: () =>
+      new Promise(resolve => {
+        worker.once('message', resolve)
+        worker.postMessage('next')
+      }),
+    end: () => worker.terminate(),
+  }
+}
+
+export function quantile(times: readonly number[], share: number): number {
+  const sorted = times.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
+}
+
+/** One line: how many answers, how many failed, how long they took. */
+export function describe(title: string, { times, failures }: Part): string {
+  const [p50, p99, p999] = [0.5, 0.99, 0.999].map(share => quantile(times, share).toFixed(2))
+  return `${title}: ${times.length} answers, ${failures.length} failed, p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms`
+}
+
+function load({ port, path }: { port: number; path: string }): void {
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
+  let part: Part = { times: [], failures: [] }
+  const ask = () =>
+    new Promise<void>(resolve => {
+      const begun = performance.now()
+      const fail = (what: string) => {
+        part.failures.push(what)
+        resolve()
+      }
+      const sent = request({ agent, port, host: '127.0.0.1', path }, response => {
+        response.resume()
+        response.on('error', error => fail(error.message))
+        response.on('end', () => {
+          if (response.statusCode !== 200) return fail(String(response.statusCode))
+          part.times.push(performance.now() - begun)
+          resolve()
+        })
+      })
+      sent.on('error', error => fail(error.message))
+      sent.end()
+    })
+  for (let i = 0; i < CONNECTIONS; i++) {
+    void (async () => {
+      for (;;) {
+        await ask()
+        await pause(THINK_MS)
+      }
+    })()
+  }
+  parentPort?.on('message', () => {
+    parentPort?.postMessage(part)
+    part = { times: [], failures: [] }
+  })
+}
+
+if (!isMainThread) load(workerData)
