@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { startBlackHole } from './support/black-hole.ts'
 import { blue, shopOf, startHealth, type TestHealth } from './support/health.ts'
@@ -417,4 +418,19 @@ test('close ends probes under way and reports nothing more', async () => {
   await test.health.close()
   await upstream.until(() => upstream.last.closed, 'the end of the probe')
   expect(test.events).toEqual([])
+})
+
+test('a URL without a port is probed at port 80', async () => {
+  const ports: unknown[] = []
+  const onSocket = (message: unknown) => {
+    const { socket } = message as { socket: Socket }
+    socket.once('error', error => ports.push((error as Error & { port?: number }).port))
+    socket.once('connect', () => ports.push(socket.remotePort))
+  }
+  subscribe('net.client.socket', onSocket)
+  onTestFinished(() => void unsubscribe('net.client.socket', onSocket))
+  // Addresses of loopback that hardly anybody listens on; who does is at port 80 too.
+  startHealth(blue([{ url: 'http://127.6.5.4' }, { url: 'http://127.6.5.4:80' }], probed({ interval: '1h' })))
+  await poll(() => ports.length === 2, 'both probes')
+  expect(ports).toEqual([80, 80])
 })

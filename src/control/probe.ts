@@ -70,7 +70,8 @@ export async function probe(
     bodyTimeout: 0,
     // Our own socket, because undici lets go of a connection under way only when it stands or fails.
     connect: ({ hostname, port }, done) => {
-      const opened = connect({ host: hostname, port: Number(port) })
+      // undici says '' for the port that a URL need not name.
+      const opened = connect({ host: hostname, port: port === '' ? 80 : Number(port) })
       const onError = (error: Error) => done(error, null)
       opened.once('error', onError)
       opened.once('connect', () => {
