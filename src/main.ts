@@ -69,11 +69,16 @@ const COMMANDS: Record<string, Command> = {
     },
   },
   demo: {
-    options: {},
+    options: { shadow: { type: 'boolean' } },
     positionals: [],
-    run: async () => {
+    run: async ({ values }) => {
+      const options = { env, out, quit: process.exit }
+      if (values.shadow === true) {
+        const { shadowDemo } = await import('./cli/demo-shadow.ts')
+        return shadowDemo(options)
+      }
       const { demo } = await import('./cli/demo.ts')
-      return demo({ env, out, quit: process.exit })
+      return demo(options)
     },
   },
   status: {
@@ -140,6 +145,24 @@ const COMMANDS: Record<string, Command> = {
       }
       const { explain } = await import('./cli/explain.ts')
       return explain(operator(values), service!, request)
+    },
+  },
+  diffs: {
+    options: {
+      ...ADMIN,
+      ...REASON,
+      version: { type: 'string' },
+      raw: { type: 'boolean' },
+      jsonl: { type: 'boolean' },
+      clear: { type: 'boolean' },
+    },
+    positionals: ['SERVICE'],
+    run: async ({ values, positionals: [service] }) => {
+      const { version, raw, reason, format } = readDiffs(values)
+      const { clearDiffs, diffs } = await import('./cli/diffs.ts')
+      const options = { ...operator(values), format }
+      if (values.clear === true) return clearDiffs(options, service!, { version, reason })
+      return diffs(options, service!, { version, raw })
     },
   },
   healthcheck: {
@@ -235,6 +258,23 @@ function drainOptions(values: Values) {
     deadline: readDuration('--deadline', values.deadline as string | undefined),
     wait: values['no-wait'] !== true,
   }
+}
+
+/** What `diffs` is asked; throws a UsageError for flags that mean nothing together. */
+function readDiffs(values: Values) {
+  const { version, reason, json, jsonl, raw, clear } = values
+  if (json === true && jsonl === true) throw new UsageError('--json and --jsonl are two formats; choose one')
+  if (clear === true && (raw === true || jsonl === true)) {
+    throw new UsageError(`--clear prints no differences, so --${raw === true ? 'raw' : 'jsonl'} means nothing with it`)
+  }
+  if (clear !== true && reason !== undefined) throw new UsageError('--reason is for --clear')
+  const format = json === true ? 'json' : jsonl === true ? 'jsonl' : null
+  return {
+    version: version as string | undefined,
+    reason: reason as string | undefined,
+    raw: raw === true,
+    format,
+  } as const
 }
 
 /** The level that beats the file's: the flag, else the environment, else none. */

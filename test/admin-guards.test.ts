@@ -44,6 +44,7 @@ test('calls need a token whose role allows them; health and metrics need none', 
     expect(problem(await admin.get('/v1/config', { headers: { authorization } }))).toEqual([401, 'unauthenticated'])
   }
   expect((await admin.get('/v1/config', { token: VIEWER })).status).toBe(200)
+  expect((await admin.get('/v1/services/shop/differences', { token: VIEWER })).status).toBe(200)
   const explained = await admin.call('POST', '/v1/services/shop/explain', { token: VIEWER })
   expect(explained.status).toBe(200)
   const writes: [method: string, path: string, call: Call][] = [
@@ -51,6 +52,7 @@ test('calls need a token whose role allows them; health and metrics need none', 
     ['PUT', '/v1/config?dryRun=true', { body: {} }],
     ['POST', '/v1/revisions/1/rollback', {}],
     ['DELETE', '/v1/services/shop/versions/blue/drain', {}],
+    ['DELETE', '/v1/services/shop/differences', {}],
     ['GET', '/preview/shop/blue/', {}],
   ]
   for (const [method, path, call] of writes) {
@@ -254,13 +256,14 @@ test('fields and parameters that nobody reads are refused with the name that was
 
 test('unknown paths, wrong methods and what is no HTTP at all are problems too', async () => {
   const { admin, turnout } = await start()
-  expect(problem(await admin.get('/v1/services/shop/differences'))).toEqual([404, 'not_found'])
+  expect(problem(await admin.get('/v1/services/shop/diffs'))).toEqual([404, 'not_found'])
   expect(problem(await admin.call('POST', '/nothing', { body: 'x' }))).toEqual([404, 'not_found'])
   expect(problem(await admin.get('/docs/static/nothing.js'))).toEqual([404, 'not_found'])
   const allowed: Record<string, string> = {
     '/v1/config': 'GET, HEAD, PATCH, PUT',
     '/v1/services/shop/split': 'PUT',
     '/v1/services/a/versions/b/drain': 'DELETE, GET, HEAD, POST',
+    '/v1/services/shop/differences': 'DELETE, GET, HEAD',
     '/livez': 'GET, HEAD',
   }
   for (const [path, allow] of Object.entries(allowed)) {

@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv } from 'ajv'
 import { expect, test } from 'vitest'
+import { Report } from '../src/shadow/report.ts'
 import { AdminCaller, type Call, problem, type Reply } from './support/admin.ts'
+import { add, storeReport } from './support/differences.ts'
 import { startUpstream } from './support/raw.ts'
-import { poll, shop, startLocal } from './support/turnout.ts'
+import { ConfigFile, poll, shop, startLocal } from './support/turnout.ts'
 
 type Described = {
   paths: Record<string, Record<string, { operationId: string; responses: Record<string, DescribedResponse> }>>
@@ -74,6 +76,14 @@ const CALLS: Record<string, { path: string; call?: Call; wrong?: [path: string, 
     path: '/v1/services/shop/versions/green/drain?reason=done',
     wrong: ['/v1/services/shop/versions/green/drain', {}, 'not_draining'],
   },
+  'GET /v1/services/{service}/differences': {
+    path: '/v1/services/shop/differences?noise=raw',
+    wrong: ['/v1/services/shop/differences?noise=some', {}, 'invalid_request'],
+  },
+  'DELETE /v1/services/{service}/differences': {
+    path: '/v1/services/shop/differences?version=green&reason=fixed',
+    wrong: ['/v1/services/shop/differences?version=red', {}, 'no_such_version'],
+  },
   'GET /v1/audit': { path: '/v1/audit?kind=revision', wrong: ['/v1/audit?limit=x', {}, 'invalid_request'] },
   'GET /v1/events': { path: '', wrong: ['/v1/events', { headers: { 'last-event-id': 'x' } }, 'invalid_request'] },
   ...Object.fromEntries(
@@ -88,7 +98,12 @@ test('the description is valid OpenAPI, and every call in it answers as it says'
   const blue = await startUpstream()
   const green = await startUpstream()
   const traffic = { split: { weights: { blue: 1, green: 0 }, by: [{ header: 'x-user-id' }] } }
-  const turnout = await startLocal(shop({ blue, green }, { traffic, health: { path: '/' } }, { workers: 1 }))
+  const file = new ConfigFile(shop({ blue, green }, { traffic, health: { path: '/' } }, { workers: 1 }))
+  storeReport(
+    file.stateDir,
+    add(new Report(), 9, { shadow: [['body.a', 'extra', 'x'], ['status']], twin: [['body.a']] }),
+  )
+  const turnout = await startLocal(file)
   const admin = new AdminCaller(turnout.adminUrl)
   const description: Described = (await admin.get('/openapi.json')).json
   const validity = await new Validator().validate(structuredClone(description))
@@ -157,7 +172,7 @@ function checker({ paths, components }: Described) {
       throw new Error(`${where} is ${type}, but described as ${types}`)
     }
     if (response.headers?.ETag !== undefined && status === 200) expect(headers.etag, where).toMatch(/^"[1-9][0-9]*"$/)
-    if (!/json/.test(type)) return
+    if (!/json$/.test(type)) return
     const schema = JSON.parse(JSON.stringify(response.content![type]!.schema).replaceAll('"#/', '"doc#/'))
     const validate = ajv.compile(schema)
     if (!validate(json)) throw new Error(`${where}: ${ajv.errorsText(validate.errors)} in ${JSON.stringify(json)}`)

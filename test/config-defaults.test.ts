@@ -47,6 +47,7 @@ it('fills the shortest config with the defaults of the contract', () => {
           sticky: { mode: 'none' },
           failover: { mode: 'weights' },
           versionHeader: 'off',
+          mirrors: [],
         },
         balance: 'round-robin',
         pool: { connections: 1024, idle: '60s' },
@@ -139,6 +140,40 @@ it('fills in the rest of ejection settings', () => {
     consecutiveFailures: 5,
     eject: '5s',
     maxEjected: 0.5,
+  })
+})
+
+describe('a mirror', () => {
+  const mirrorOf = (text: string) =>
+    configOf(withService(`traffic: { mirrors: [${text}] }`)).services[0]!.traffic.mirrors[0]
+
+  it('copies every GET and HEAD, marked, and only times the answers', () => {
+    expect(mirrorOf('{ to: green }')).toEqual({
+      to: 'green',
+      percent: 100,
+      sample: 'request',
+      methods: ['GET', 'HEAD'],
+      bodyBytes: '256KiB',
+      queue: { items: 1000, bytes: '64MiB' },
+      timeout: '5s',
+      headers: { set: { 'x-shadow': '1' } },
+    })
+  })
+
+  it('compares what is not ignored, without a twin, and reveals nothing', () => {
+    expect(mirrorOf('{ to: green, compare: {} }')!.compare).toEqual({
+      ignore: [],
+      arrays: {},
+      normalize: {},
+      headers: [],
+      bodyBytes: '256KiB',
+      reveal: [],
+    })
+  })
+
+  it('marks copies with what is written instead', () => {
+    expect(mirrorOf('{ to: green, headers: { set: { x-copy: a } } }')!.headers).toEqual({ set: { 'x-copy': 'a' } })
+    expect(mirrorOf('{ to: green, headers: { set: {} } }')!.headers).toEqual({ set: {} })
   })
 })
 

@@ -83,6 +83,23 @@ describe('differences', () => {
       ],
     ],
     [
+      'mirrors, one of which goes',
+      { mirrors: [{ to: 'green' }, { to: 'red', percent: 5 }] },
+      { mirrors: [{ to: 'red', percent: 12.5, compare: { ignore: ['body.at'] } }] },
+      [
+        { op: 'replace', path: 'mirrors[0].to', from: 'green', to: 'red' },
+        { op: 'add', path: 'mirrors[0].percent', to: 12.5 },
+        { op: 'add', path: 'mirrors[0].compare', to: { ignore: ['body.at'] } },
+        { op: 'remove', path: 'mirrors[1]', from: { to: 'red', percent: 5 } },
+      ],
+    ],
+    [
+      'mirrors, the first of which goes as it was',
+      { mirrors: [{ to: 'green' }, { to: 'red', percent: 5 }] },
+      { mirrors: [{ to: 'red', percent: 5 }] },
+      [{ op: 'remove', path: 'mirrors[0]', from: { to: 'green' } }],
+    ],
+    [
       'a value of another kind',
       { health: 'off' },
       { health: { path: '/' } },

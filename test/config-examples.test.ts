@@ -8,7 +8,7 @@ const file = (name: string) => new URL(`../config/${name}`, import.meta.url).pat
 
 const ENV = { TURNOUT_CI_TOKEN: 'abcdefghijklmnop' }
 
-/** The example of the contract, without the keys of later work. */
+/** The examples of the contract, without the keys of later work. */
 const CONTRACT = `
 # yaml-language-server: $schema=./turnout.schema.json
 schemaVersion: 1
@@ -56,6 +56,23 @@ services:
       sticky: { mode: none }         # none | cookie | store
       failover: { mode: weights }    # none | weights | { to: blue }: when the chosen version has no usable endpoint
       versionHeader: x-served-version  # response header naming the version; default off
+      mirrors:
+        - to: green                    # a version of the same service
+          percent: 100                 # down to 0.001
+          sample: request              # request | user (same key as the split: whole sessions)
+          methods: [GET, HEAD]         # others only when listed: a mirrored write is executed twice
+          bodyBytes: 256KiB            # a larger request is not mirrored (counted)
+          queue: { items: 1000, bytes: 64MiB }   # full = dropped (counted), the primary never waits
+          timeout: 5s
+          headers: { set: { x-shadow: "1" } }    # always also Idempotency-Key = the request id
+          compare:                     # absent = answers are drained and only timed and counted
+            control: blue              # optional twin of the primary: its own noise is subtracted
+            ignore: ["header.date", "body.**.updatedAt"]
+            arrays: { "body.items": set }         # ordered (default) | set | key:FIELD
+            normalize: { "body.**.at": isoTime }  # isoTime | epoch(2s) | uuid | number(0.001) | lowercase
+            headers: [content-type]    # compared headers; none by default
+            bodyBytes: 256KiB
+            reveal: []                 # paths whose values may be kept in samples; others keep kind, type, length, keyed hash
     balance: round-robin             # round-robin | least-requests
     pool:     { connections: 1024, idle: 60s }          # per endpoint and worker
     timeouts: { connect: 1s, firstByte: 15s, idle: 60s, total: 0s }
@@ -85,6 +102,14 @@ services:
         - { name: beta, match: { headers: [{ name: x-user-group, exact: experiment-a }] }, version: green }
       split: { weights: { blue: 90, green: 10 }, by: [{ header: x-user-id }, { cookie: uid }] }
       versionHeader: x-served-version
+      mirrors:
+        - to: green
+          compare:
+            control: blue
+            ignore: ["header.date", "body.**.updatedAt"]
+            arrays: { "body.items": set }
+            normalize: { "body.**.at": isoTime }
+            headers: [content-type]
     health: {}
 routes: [{ service: shop, match: { hosts: ["shop.example.com", "*.shop.test"] } }]
 `
@@ -103,7 +128,7 @@ it('refuses each key of later work by name', () => {
     '    tls: {}\n    http2: true\n    proxyProtocol: true\n    limits:   {',
   )
     .replace('\nworkers:', '\nredis: {}\nworkers:')
-    .replace('sticky: { mode: none }', 'sticky: { mode: store }\n      mirrors: []')
+    .replace('sticky: { mode: none }', 'sticky: { mode: store }')
     .replace('    balance:', '    limits: {}\n    balance:')
   const problems = problemsOf(later, ENV)
   expect(problems.map(problem => problem.split(' ').slice(1, 3).join(' '))).toEqual(
@@ -113,7 +138,6 @@ it('refuses each key of later work by name', () => {
       'listeners[0].proxyProtocol',
       'redis',
       'services[0].traffic.sticky.mode',
-      'services[0].traffic.mirrors',
       'services[0].limits',
     ].map(path => `CONFIG_NOT_SUPPORTED ${path}:`),
   )

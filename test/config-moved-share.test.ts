@@ -5,11 +5,15 @@ import { movedShare } from '../src/control/moved.ts'
 import { configOf } from './config-text.ts'
 
 /** A service with these weights; users are known by a header unless `split` says otherwise. */
-function serviceOf(weights: Record<string, number>, split: object = { by: [{ header: 'x-user-id' }] }): ServiceConfig {
+function serviceOf(
+  weights: Record<string, number>,
+  split: object = { by: [{ header: 'x-user-id' }] },
+  mirrors: object[] = [],
+): ServiceConfig {
   const versions = Object.keys(weights).map(name => ({ name, endpoints: ['http://127.0.0.1:9001'] }))
   const document = {
     listeners: [{ address: '127.0.0.1:0' }],
-    services: [{ name: 'shop', versions, traffic: { split: { weights, ...split } } }],
+    services: [{ name: 'shop', versions, traffic: { split: { weights, ...split }, mirrors } }],
     routes: [{ service: 'shop' }],
   }
   return configOf(JSON.stringify(document)).services[0]!
@@ -43,6 +47,9 @@ describe('moved users', () => {
     expect(movedShare(before, serviceOf({ green: 10, blue: 90 })).moved).toBe(0)
     expect(movedShare(before, serviceOf({ blue: 90, green: 10, red: 0 })).moved).toBe(0)
     expect(movedShare(before, { ...before, balance: 'least-requests' }).moved).toBe(0)
+    const mirrored = serviceOf({ blue: 90, green: 10 }, { by: [{ header: 'x-user-id' }] }, [{ to: 'green' }])
+    expect(mirrored.traffic.mirrors).toHaveLength(1)
+    expect(movedShare(before, mirrored).moved).toBe(0)
   })
 
   it('are those of a version that is renamed or removed', () => {

@@ -119,6 +119,20 @@ const PLACES: Record<string, (json: string) => string> = {
   weights: json => inTraffic(`split: { weights: { blue: ${json}, green: ${json} } }`),
   sticky: json => inTraffic(`sticky: { mode: cookie, secret: ${json}, name: ${json}, path: ${json}, ttl: ${json} }`),
   mode: json => inTraffic(`sticky: { mode: ${json}, secure: ${json}, sameSite: ${json} }, versionHeader: ${json}`),
+  mirrors: json => inTraffic(`mirrors: [{ to: green, percent: ${json}, queue: ${json} }, ${json}, { to: ${json} }]`),
+  mirror: json =>
+    inTraffic(
+      `mirrors: [{ to: ${json}, methods: [${json}], sample: ${json}, headers: { set: { ${JSON.stringify(json)}: ${json} } }, bodyBytes: ${json} }]`,
+    ),
+  compare: json => inTraffic(`mirrors: [{ to: green, compare: ${json} }]`),
+  compared: json =>
+    inTraffic(
+      `mirrors: [{ to: green, compare: { control: ${json}, ignore: [${json}], headers: [${json}], reveal: [${json}] } }]`,
+    ),
+  paths: json =>
+    inTraffic(
+      `mirrors: [{ to: green, compare: { arrays: { ${JSON.stringify(json)}: ${json} }, normalize: { ${JSON.stringify(json)}: ${json}, body: ${json} } } }]`,
+    ),
   timeouts: json => inService(`timeouts: { connect: ${json}, firstByte: ${json}, total: ${json} }`),
   route: json => edited({ 12: `  - ${json}`, 13: '' }),
   match: json => inRoute(`match: ${json}`),

@@ -47,7 +47,14 @@ describe('takes what the validator takes', () => {
   it('references to the environment in place of any scalar', () => {
     const text = withService(`balance: "\${A}"
 pool: { connections: "\${A}", idle: "\${A:-5s}" }
-traffic: { sticky: { mode: "\${A}", secure: "\${A}" }, split: { weights: { blue: "\${A}" } } }`)
+traffic:
+  sticky: { mode: "\${A}", secure: "\${A}" }
+  split: { weights: { blue: "\${A}" } }
+  mirrors:
+    - { to: "\${A}", percent: "\${A}", sample: "\${A}", methods: ["\${A}"], bodyBytes: "\${A}", timeout: "\${A}" }
+    - { to: "\${A}", queue: { items: "\${A}", bytes: "\${A}" }, headers: { set: { a: "\${A}" } } }
+    - to: "\${A}"
+      compare: { control: "\${A}", ignore: ["\${A}"], arrays: { body: "\${A}" }, normalize: { body: "\${A}" } }`)
     expect(matches(parse(text))).toBe(true)
   })
 })
@@ -62,6 +69,9 @@ it.each([
   ['health checks of no path', withService('health: { path: 5 }')],
   ['failover in two ways', withService('traffic: { failover: { mode: weights, to: blue } }')],
   ['tokens without role', edited({ 1: 'admin: { tokens: [{ name: ci, secret: a }] }\nlisteners:' })],
+  ['mirrors to nowhere', withService('traffic: { mirrors: [{ percent: 10 }] }')],
+  ['more than 64 mirrors', withService(`traffic: { mirrors: [${'{ to: green },'.repeat(65)}] }`)],
+  ['arrays in other ways', withService('traffic: { mirrors: [{ to: green, compare: { arrays: { body: bag } } }] }')],
   ['sticky cookies without secret', withService('traffic: { sticky: { mode: cookie } }')],
 ])('refuses %s', (_, text) => {
   expect(matches(parse(text))).toBe(false)

@@ -17,7 +17,10 @@ function documentOf(ci: Json, eyes: Json, shop: Json, cart: Json) {
       { name: 'blue', endpoints: ['http://127.0.0.1:9001'], requestHeaders: { set: { secret: 'not-one' } } },
       { name: 'green', endpoints: ['http://127.0.0.1:9002'], requestHeaders: { set: { secret: 'neither' } } },
     ],
-    traffic: { sticky: { mode: 'cookie', secret } },
+    traffic: {
+      sticky: { mode: 'cookie', secret },
+      mirrors: [{ to: 'green', headers: { set: { secret: 'nor-this' } }, compare: { reveal: ['body.secret'] } }],
+    },
   })
   return {
     listeners: [{ name: 'public', address: '127.0.0.1:8080' }],

@@ -41,3 +41,41 @@ it('names ten of ten', () => {
     `23:14: CONFIG_ENV routes[0].service: the environment variable SERVICE is not set. Set SERVICE, or give a default: \${SERVICE:-value}.`,
   ])
 })
+
+const MIRRORS = `listeners: [{}]
+services:
+  - name: shop
+    versions:
+      - { name: blue, endpoints: ["http://127.0.0.1:9001"] }
+      - { name: green, endpoints: ["http://127.0.0.1:9002"] }
+    traffic:
+      mirrors:
+        - to: gren
+          percent: 0.0004
+          sample: user
+          methods: [get]
+          headers: { set: { connection: close } }
+        - to: green
+          timout: 1s
+          compare:
+            control: green
+            ignore: ["items[*].id"]
+            normalize: { body.at: isotime }
+            reveal: [header.set-cookie]
+routes: [{ service: shop }]
+`
+
+it('names ten of ten in mirrors', () => {
+  expect(problemsOf(MIRRORS).map(problem => problem.replace('services[0].traffic.mirrors', ''))).toEqual([
+    '9:15: CONFIG_REFERENCE [0].to: there is no version "gren". Did you mean "green"?',
+    '10:20: CONFIG_RANGE [0].percent: 0.0004 is finer than steps of 0.001. Write 0.001.',
+    '11:19: CONFIG_CONFLICT [0].sample: users are told apart by their key, and traffic.split.by names no source of it. Name one there, or use sample: request.',
+    '12:21: CONFIG_METHOD [0].methods[0]: "get" is never sent, since methods are case-sensitive. Write GET.',
+    '13:29: CONFIG_HEADER_OWNED [0].headers.set.connection: the header connection is not for mirrors to set. It concerns one connection (RFC 9110 7.6.1); turnout writes it for each.',
+    '15:11: CONFIG_UNKNOWN_KEY [1].timout: unknown key "timout". Did you mean "timeout"?',
+    '17:22: CONFIG_CONFLICT [1].compare.control: the shadow is compared with itself, so every difference would be taken for noise. Name the version that answers the clients, or a second deployment of it.',
+    '18:22: CONFIG_FORMAT [1].compare.ignore[0]: "items[*].id" begins with items. Begin it with status, header, contentType, body or **.',
+    '19:35: CONFIG_FORMAT [1].compare.normalize["body.at"]: "isotime" is no normalizer. Write isoTime, epoch(2s), uuid, number(0.001) or lowercase.',
+    '20:22: CONFIG_SECRET [1].compare.reveal[0]: "header.set-cookie" holds secrets, so it is never shown. Remove it.',
+  ])
+})

@@ -74,6 +74,21 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '4:28: CONFIG_RANGE listeners[0].limits.headerBytes: "512B" is out of range. Choose from 1KiB to 64KiB.',
   ],
   [
+    'a size without end',
+    { 3: '    address: 127.0.0.1:8080\n    limits: { bodyBytes: 4345678760710993 }' },
+    '4:26: CONFIG_RANGE listeners[0].limits.bodyBytes: 4345678760710993 is out of range. Choose from 0 to 1024GiB.',
+  ],
+  [
+    'a size without end in another unit',
+    { 3: '    address: 127.0.0.1:8080\n    limits: { bodyBytes: 999999999999999GiB }' },
+    '4:26: CONFIG_RANGE listeners[0].limits.bodyBytes: "999999999999999GiB" is out of range. Choose from 0 to 1024GiB.',
+  ],
+  [
+    'a negative size',
+    { 3: '    address: 127.0.0.1:8080\n    limits: { bodyBytes: -1 }' },
+    '4:26: CONFIG_FORMAT listeners[0].limits.bodyBytes: -1 is not a size. Write a number of bytes, or one with its unit, such as 16KiB or 1MiB.',
+  ],
+  [
     'a salt that is too long',
     { 10: `        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { split: { salt: ${'x'.repeat(257)} } }` },
     '11:31: CONFIG_RANGE services[0].traffic.split.salt: the text is too long. Use at most 256 characters.',

@@ -18,17 +18,21 @@ async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-async function startDemo() {
-  const [port, admin, blue, green] = await freePorts(4)
+/** The demo, as soon as it has printed `until`. */
+async function startDemo(flags: string[] = [], until = 'The config is ') {
+  const [port, admin, blue, green, twin] = await freePorts(5)
   const env = {
     TURNOUT_DEMO_PORT: `${port}`,
     TURNOUT_DEMO_ADMIN_PORT: `${admin}`,
     TURNOUT_DEMO_BLUE_PORT: `${blue}`,
     TURNOUT_DEMO_GREEN_PORT: `${green}`,
+    ...(flags.includes('--shadow') ? { TURNOUT_DEMO_TWIN_PORT: `${twin}` } : {}),
   }
   const temp = mkdtempSync(join(tmpdir(), 'turnout-test-'))
   onTestFinished(() => rmSync(temp, { recursive: true }))
-  const child = spawn(process.execPath, [COMMAND, 'demo'], { env: { ...process.env, ...env, TMPDIR: temp } })
+  const child = spawn(process.execPath, [COMMAND, 'demo', ...flags], {
+    env: { ...process.env, ...env, TMPDIR: temp },
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   const demo = { child, env, temp, port: port!, admin: admin!, output: '', exited: once(child, 'close') }
   for (const stream of [child.stdout, child.stderr]) {
@@ -36,7 +40,7 @@ async function startDemo() {
       demo.output += data
     })
   }
-  await poll(() => demo.output.includes('kill -HUP') || child.exitCode !== null, 'the welcome')
+  await poll(() => demo.output.includes(until) || child.exitCode !== null, until, 30_000)
   return demo
 }
 
@@ -78,6 +82,38 @@ test('the demo serves two versions, shows three requests that do what it says, a
   child.kill('SIGINT')
   expect(await exited).toEqual([0, null])
   expect(readdirSync(temp)).toEqual([])
+})
+
+test('the demo of shadows sends traffic, and its report names the three bugs of the candidate', {
+  timeout: 60_000,
+}, async () => {
+  const { child, output, port, admin, temp, exited } = await startDemo(['--shadow'])
+  const [welcome, report] = output.split('\nshop: shadow green, control twin, 100 % copied')
+  expect(welcome).toContain(`shop: http://127.0.0.1:${port} `)
+  expect(report).toMatch(/\n {2}copies {4}950 answered; not copied: 50 method\n {2}compared {2}950 answers; /)
+  expect(report).toMatch(/\n {2}GET \/items\/\{id\}: 600 compared\n/)
+  const rows = report!.split('\n').filter(line => line.includes(' difference  '))
+  expect(rows.map(line => line.split(' ').at(-1))).toEqual(
+    expect.arrayContaining(['body.stock', 'body.price', 'status']),
+  )
+  // What no two answers have in common.
+  expect(report).not.toContain('body.traceId')
+  expect(report).toContain('hidden as noise, --raw shows them')
+  // It goes on serving, and so does the report.
+  const item = await fetchOnce(`http://127.0.0.1:${port}/items/10`)
+  expect(JSON.parse(item.body)).toMatchObject({ id: 10, price: 7.5, stock: 10 })
+  const raw = await fetchOnce(`http://127.0.0.1:${admin}/v1/services/shop/differences?noise=raw`)
+  expect(raw.body).toContain('"body.traceId"')
+  child.kill('SIGINT')
+  expect(await exited).toEqual([0, null])
+  expect(readdirSync(temp)).toEqual([])
+})
+
+test('the demo of shadows ends at once when it is interrupted while it sends', async () => {
+  const demo = await startDemo(['--shadow'], 'Sending 1,000 requests')
+  demo.child.kill('SIGINT')
+  expect(await demo.exited).toEqual([0, null])
+  expect(demo.output.trimEnd().split('\n').at(-1)).toMatch(/^and lists in random order: /)
 })
 
 test('the demo names every port that is taken and how to choose another', async () => {

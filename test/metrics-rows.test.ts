@@ -45,8 +45,23 @@ test('every series of a config gets a row of its own, and none gets row 0', () =
     versions: [[4, 5], [6]],
     listeners: [7, 8],
     endpoints: [[[9], [10]], [[11]]],
+    mirrors: [[], []],
     fresh: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
   })
+})
+
+test('a mirror has a row by its shadow, which is not that of the version', () => {
+  const { apply } = startTable()
+  const mirrored = (...shadows: string[]) => {
+    const given = config({ shop: ['blue', 'green', 'red'] })
+    const [shop] = structuredClone(given.services)
+    const mirrors = shadows.map(to => ({ to })) as typeof shop.traffic.mirrors
+    return { ...given, services: [{ ...shop!, traffic: { ...shop!.traffic, mirrors } }] }
+  }
+  const { rows } = apply(mirrored('green', 'red'))
+  const [green, red] = rows.mirrors[0]!
+  expect(new Set([...rows.routes[0]!, ...rows.versions[0]!, green, red]).size).toBe(8)
+  expect(apply(mirrored('red')).rows.mirrors).toEqual([[red]])
 })
 
 test('a series keeps its row when others come, go and change places', () => {

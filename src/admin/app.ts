@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance } from 'fastify'
 import { addConfig } from './config.ts'
+import { addDifferences } from './differences.ts'
 import { addEvents } from './events.ts'
 import { addBodies, BODY_LIMIT } from './guards/bodies.ts'
 import { addHostGuard } from './guards/host.ts'
@@ -90,6 +91,7 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
     addRevisions(api, parts)
     addServices(api, parts)
     addTraffic(api, parts)
+    addDifferences(api, parts)
     addEvents(api, parts)
     addDocs(api)
   })

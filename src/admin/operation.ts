@@ -82,8 +82,8 @@ export type Operation<Body extends TSchema, Query extends TProperties, Params ex
   problems?: readonly ProblemCode[]
 }
 
-/** A right answer: JSON of a schema, or another media type. */
-export type Answer = { description: string; etag?: boolean; schema?: TSchema; media?: string }
+/** A right answer: JSON of a schema, or another media type; `or` is one that it can have instead. */
+export type Answer = { description: string; etag?: boolean; schema?: TSchema; media?: string; or?: string }
 
 /** Parameters or fields, and no others. */
 export function closed<P extends TProperties>(properties: P): TObject<P> {
@@ -128,11 +128,12 @@ const IfMatchSchema = Type.Object({
   ),
 })
 
-function rightAnswer({ description, etag, schema, media = 'application/json' }: Answer): object {
+function rightAnswer({ description, etag, schema, media = 'application/json', or }: Answer): object {
+  const text = { schema: { type: 'string' } }
   return {
     description,
     ...(etag === true ? { headers: ETAG } : {}),
-    content: { [media]: { schema: schema ?? { type: 'string' } } },
+    content: { [media]: schema === undefined ? text : { schema }, ...(or === undefined ? {} : { [or]: text }) },
   }
 }
 

@@ -9,6 +9,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { Config } from '../config/schema.ts'
+import type { Differences } from '../control/differences.ts'
 import type { Drains } from '../control/drains.ts'
 import type { Events } from '../control/events.ts'
 import type { Health } from '../control/health.ts'
@@ -30,6 +31,7 @@ export type AdminParts = {
   traffic: Traffic
   drains: Drains
   services: Services
+  differences: Differences
   health: Health
   events: Events
   /** Version of turnout. */

@@ -12,7 +12,7 @@ export function nullable(type: 'string' | 'number' | 'integer', description: str
   return Type.Unsafe<string | null>({ type: [type, 'null'], description })
 }
 
-const time = (description: string) =>
+export const time = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time', description })
 
 const StateSchema = Type.Unsafe<DrainStatus['state']>({

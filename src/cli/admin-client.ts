@@ -12,6 +12,9 @@ const READ_TIMEOUT = 10_000
 /** A write is answered when every worker serves it, and a worker may take its time. */
 const WRITE_TIMEOUT = 30_000
 
+/** Media types of answers that are read. */
+const READABLE = ['application/json', 'application/problem+json', 'application/jsonl', 'text/plain']
+
 const BROKEN = 'the connection broke'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
@@ -75,20 +78,33 @@ export class AdminClient {
    * Calls the API. Throws an AdminError when the call is refused or fails, or when the answer is not one: `shape` is
    * a key that every right answer has.
    */
-  async call<T>({ method, path, query = {}, body }: Call, shape: keyof T, signal?: AbortSignal): Promise<Answer<T>> {
-    const headers: Record<string, string> = { accept: 'application/json' }
+  async call<T>(call: Call, shape: keyof T, signal?: AbortSignal): Promise<Answer<T>> {
+    const answer = await this.#ask(call, 'application/json', signal)
+    const value = jsonOf(answer)
+    if (!isObject(value) || !(shape in value)) throw this.#foreign(answer)
+    // The field tells whole seconds; half of one has passed on average.
+    const date = Date.parse(answer.headers.date ?? '') + 500
+    return { text: answer.text, value: value as T, now: date || Date.now() }
+  }
+
+  /** Reads what the API exports as JSON lines, as it came. Throws an AdminError as `call` does. */
+  async lines(call: Call): Promise<string> {
+    const answer = await this.#ask(call, 'application/jsonl')
+    if (answer.type !== 'application/jsonl') throw this.#foreign(answer)
+    return answer.text
+  }
+
+  /** Makes a call; throws an AdminError when it is refused or fails. */
+  async #ask({ method, path, query = {}, body }: Call, accept: string, signal?: AbortSignal): Promise<Received> {
+    const headers: Record<string, string> = { accept }
     if (this.#token !== '') headers.authorization = `Bearer ${this.#token}`
     if (body !== undefined) headers['content-type'] = 'application/json'
     const timeout = method === 'GET' ? READ_TIMEOUT : WRITE_TIMEOUT
     const url = this.#url(['v1', ...path])
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
     const answer = await this.#send({ method, url, headers, body: JSON.stringify(body) }, timeout, signal)
-    const value = answer.isJson ? parse(answer.text) : undefined
-    if (answer.status !== 200) throw this.#refused(answer, value)
-    if (!isObject(value) || !(shape in value)) throw this.#foreign(answer)
-    // The field tells whole seconds; half of one has passed on average.
-    const date = Date.parse(answer.headers.date ?? '') + 500
-    return { text: answer.text, value: value as T, now: date || Date.now() }
+    if (answer.status !== 200) throw this.#refused(answer, jsonOf(answer))
+    return answer
   }
 
   /** Asks `/readyz`, without a token; answers null when ready, else the text that says why not. */
@@ -180,7 +196,8 @@ function readBase(source: string, text: string): URL {
 }
 
 type Sent = { method: Method; url: URL; headers: Record<string, string>; body?: string }
-type Received = { status: number; headers: IncomingMessage['headers']; isJson: boolean; text: string }
+/** `type`: the media type; `text`: empty where that is none of those that the API answers with. */
+type Received = { status: number; headers: IncomingMessage['headers']; type: string; text: string }
 
 /**
  * One request on a connection of its own. Not with fetch, which refuses ports that browsers avoid, such as 10080.
@@ -191,13 +208,12 @@ async function exchange({ method, url, headers, body }: Sent, signal: AbortSigna
     const request = url.protocol === 'https:' ? requestHttps : requestHttp
     request(url, { method, headers, signal, agent: false }, resolve).on('error', reject).end(body)
   })
-  const type = response.headers['content-type'] ?? ''
-  const isJson = /^application\/(problem\+)?json\b/.test(type)
+  const [type] = (response.headers['content-type'] ?? '').split(/[; ]/, 1) as [string]
   let text = ''
-  if (isJson || type.startsWith('text/plain')) text = await textOf(response)
+  if (READABLE.includes(type)) text = await textOf(response)
   // What else answers there may be endless.
   else response.destroy()
-  return { status: response.statusCode!, headers: response.headers, isJson, text }
+  return { status: response.statusCode!, headers: response.headers, type, text }
 }
 
 /** Why a call got no answer. */
@@ -217,7 +233,9 @@ function reasonOf({ code = '', message }: NodeJS.ErrnoException): string {
   }
 }
 
-function parse(text: string): unknown {
+/** What an answer says as JSON, safe to print; undefined where it says nothing. */
+function jsonOf({ type, text }: Received): unknown {
+  if (type !== 'application/json' && type !== 'application/problem+json') return undefined
   try {
     return JSON.parse(text, (_key, value) => (typeof value === 'string' ? printable(value) : value))
   } catch {

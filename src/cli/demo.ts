@@ -1,7 +1,7 @@
-// `turnout demo`: two small upstream versions and turnout in front of them, in one process, with
-// things to try. Everything else is config/demo.yaml.
+// `turnout demo`: small upstream versions and turnout in front of them, in one process, with things to try.
+// Everything else is in config/demo.yaml; the demo of shadows brings its own (demo-shadow.ts).
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,8 +17,6 @@ import { readBuild } from '../observe/build.ts'
 import { createLog } from '../observe/log.ts'
 import { DEFAULT_URL } from './admin-client.ts'
 
-const FILE = fileURLToPath(new URL('../../config/demo.yaml', import.meta.url))
-
 export type DemoOptions = {
   env: Env
   out: (line: string) => void
@@ -26,26 +24,50 @@ export type DemoOptions = {
   quit: (code: number) => void
 }
 
+/** What a demo serves and shows. */
+export type Demo = {
+  /** Name of its file in config/. */
+  config: string
+  /** How it is started, for who has to start it again. */
+  command: string
+  /** What a version answers. */
+  answer: (version: string, request: IncomingMessage, response: ServerResponse) => void
+  /** Called once requests are served; the signal is aborted when the demo is interrupted. */
+  show: (plane: ControlPlane, file: string, interrupted: AbortSignal) => void
+}
+
 /** An address the demo needs, and the variable that moves it (config/demo.yaml). */
 type Place = { what: string; host: string; port: number; variable: string }
 
-/** Runs the demo until it is interrupted; answers the exit code. */
-export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
-  const loaded = loadConfigFile(FILE, env)
+/** Runs the demo of a split until it is interrupted; answers the exit code. */
+export function demo(options: DemoOptions): Promise<number> {
+  const show = (plane: ControlPlane, file: string) => options.out(welcome(plane, file))
+  return runDemo(options, { config: 'demo.yaml', command: 'npm run demo', answer: describe, show })
+}
+
+/** Runs a demo until it is interrupted; answers the exit code. */
+export async function runDemo(
+  { env, out, quit }: DemoOptions,
+  { config: name, command, answer, show }: Demo,
+): Promise<number> {
+  const file = fileURLToPath(new URL(`../../config/${name}`, import.meta.url))
+  const loaded = loadConfigFile(file, env)
   if (!loaded.ok) {
-    for (const problem of loaded.problems) out(formatProblem(FILE, problem))
+    for (const problem of loaded.problems) out(formatProblem(file, problem))
     return EXIT.failedStart
   }
   const { config } = loaded
   const taken = await findTaken(placesOf(config))
   for (const { what, port, variable } of taken) {
-    out(`Port ${port} for ${what} is taken. Choose another one: ${variable}=${port + 100} npm run demo`)
+    out(`Port ${port} for ${what} is taken. Choose another one: ${variable}=${port + 100} ${command}`)
   }
   if (taken.length > 0) return EXIT.failedStart
 
   const upstreams = await Promise.all(
     config.services.flatMap(service =>
-      service.versions.flatMap(({ name, endpoints }) => endpoints.map(({ url }) => startVersion(name, new URL(url)))),
+      service.versions.flatMap(({ name, endpoints }) =>
+        endpoints.map(({ url }) => startVersion(new URL(url), answer.bind(null, name))),
+      ),
     ),
   )
   const lines = { write: (text: string) => process.stdout.write(text) }
@@ -54,7 +76,7 @@ export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
   const state = mkdtempSync(join(tmpdir(), 'turnout-demo-'))
   const removeState = () => rmSync(state, { recursive: true, force: true })
   const plane = new ControlPlane({
-    file: FILE,
+    file,
     env: { ...env, TURNOUT_DEMO_STATE: state },
     build: readBuild(),
     log,
@@ -63,11 +85,13 @@ export async function demo({ env, out, quit }: DemoOptions): Promise<number> {
     // Nobody waits for the demo: Ctrl-C ends it at once.
     shutdown: { delayMs: 0, deadlineMs: 0 },
   })
+  const interruption = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interruption.abort())
   // npm may pass on a Ctrl-C that the terminal has sent here already, so a second signal is no force.
   const code = await live({
     plane,
     log,
-    onReady: () => out(welcome(plane)),
+    onReady: () => show(plane, file, interruption.signal),
     quit: () => {
       removeState()
       quit(EXIT.done)
@@ -113,15 +137,15 @@ async function findTaken(places: Place[]): Promise<Place[]> {
   return places.filter((_place, i) => !free[i])
 }
 
-/** A version that answers who it is and what it saw. */
-function startVersion(version: string, url: URL): Promise<Server> {
+function startVersion(url: URL, answer: RequestListener): Promise<Server> {
   const { promise, resolve, reject } = Promise.withResolvers<Server>()
-  const server = createServer((request, response) => describe(version, request, response))
+  const server = createServer(answer)
   server.once('error', reject)
   server.listen({ host: url.hostname, port: Number(url.port) }, () => resolve(server))
   return promise
 }
 
+/** Answers which version this is and what it saw. */
 function describe(version: string, request: IncomingMessage, response: ServerResponse): void {
   const headers = Object.entries(request.headers).map(([name, value]) => `  ${name}: ${value}\n`)
   response.setHeader('content-type', 'text/plain; charset=utf-8')
@@ -130,12 +154,12 @@ function describe(version: string, request: IncomingMessage, response: ServerRes
   request.resume()
 }
 
-function welcome(plane: ControlPlane): string {
+function welcome(plane: ControlPlane, file: string): string {
   const { url } = plane.listeners[0]!
   const service = plane.config.services[0]!
   const { override } = service.traffic
   const last = service.versions.at(-1)!.name
-  const admin = plane.adminUrl === DEFAULT_URL ? '' : ` --admin ${plane.adminUrl}`
+  const admin = adminFlag(plane)
   return `turnout is running, Ctrl-C ends it.
 
   ${service.name}: ${url} (${sharesOf(service)})
@@ -157,7 +181,12 @@ Try, in another terminal:
      npx turnout cutover ${service.name} ${last}${admin}
      npx turnout rollback ${service.name}${admin}
 
-The config is ${FILE}. Change a weight there, then: kill -HUP ${process.pid}`
+The config is ${file}. Change a weight there, then: kill -HUP ${process.pid}`
+}
+
+/** What the commands need to find a demo that does not listen where turnout does by default. */
+export function adminFlag({ adminUrl }: ControlPlane): string {
+  return adminUrl === DEFAULT_URL ? '' : ` --admin ${adminUrl}`
 }
 
 /** `blue 90, green 10`. */

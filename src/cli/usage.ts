@@ -33,7 +33,11 @@ const FILE_COMMANDS: Record<string, Help> = {
   },
   validate: { args: 'FILE', does: 'say everything that is wrong with a config file', flags: [JSON_FLAG] },
   schema: { args: '', does: 'print the JSON Schema of the config file', flags: [] },
-  demo: { args: '', does: 'start two small versions and a proxy in front of them', flags: [] },
+  demo: {
+    args: '',
+    does: 'start two small versions and a proxy in front of them',
+    flags: [['--shadow', 'with a shadow that has three bugs, traffic, and the report that names them']],
+  },
   version: { args: '', does: 'print version, commit and Node', flags: [JSON_FLAG] },
   help: { args: '', does: 'print this', flags: [] },
 }
@@ -80,6 +84,19 @@ const ADMIN_COMMANDS: Record<string, Help> = {
       ...ADMIN_FLAGS,
     ],
     example: "turnout explain shop --header 'x-user-id: ann' --cookie group=beta --ip 192.0.2.7",
+  },
+  diffs: {
+    args: 'SERVICE',
+    does: 'how the answers of its shadows differ from those its clients get',
+    flags: [
+      ['--version VERSION', 'only this shadow'],
+      ['--raw', 'noise too: what differs between two answers of the primary as well'],
+      ['--jsonl', 'print a line of JSON for each field'],
+      ['--clear', 'forget what was found, and begin anew'],
+      ['--reason TEXT', 'with --clear: kept in the audit'],
+      ...ADMIN_FLAGS,
+    ],
+    example: 'turnout diffs shop --version green',
   },
   healthcheck: {
     args: '',

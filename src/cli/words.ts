@@ -2,6 +2,11 @@
 import type { DrainStatus } from '../control/drains.ts'
 import type { ServiceStatus } from '../control/services.ts'
 
+/** `12,345`. */
+export function figure(count: number): string {
+  return count.toLocaleString('en-US')
+}
+
 /** `1 request`, `2 requests`. */
 export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`

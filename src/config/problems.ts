@@ -31,6 +31,7 @@ export type ProblemCode =
   | 'CONFIG_HEADER_OWNED'
   | 'CONFIG_COOKIE'
   | 'CONFIG_WEAK_SECRET'
+  | 'CONFIG_SECRET'
   // What does not go together.
   | 'CONFIG_DUPLICATE_NAME'
   | 'CONFIG_ADDRESS_CLASH'

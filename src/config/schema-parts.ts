@@ -28,7 +28,7 @@ export function exactlyOne(...names: string[]) {
   return { oneOf: names.map(name => ({ required: [name] })) }
 }
 
-export function list<T extends TSchema>(items: T, options: Help & { minItems?: number }) {
+export function list<T extends TSchema>(items: T, options: Help & { minItems?: number; maxItems?: number }) {
   return Type.Array(items, options)
 }
 

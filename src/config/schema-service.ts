@@ -195,8 +195,9 @@ const TrafficSchema = object(
       description: 'Response header that names the version, or off.',
     }),
     mirrors: list(MirrorSchema, {
+      maxItems: 64,
       default: [],
-      description: 'Versions that get copies of requests that another version answers.',
+      description: 'Versions that get copies of the requests that another version answers; 64 at most.',
     }),
   },
   { default: {}, description: 'Which version answers a request.' },

@@ -21,6 +21,9 @@ export function describeSyntax(error: YAMLError, text: string): [ProblemCode, st
   if (text.startsWith('${', error.pos[0] - 1)) {
     return ['CONFIG_YAML', 'a "${" stands between brackets without quotes', 'Put the whole value in quotes.']
   }
+  if (error.code === 'MISSING_CHAR' && text[error.pos[0]] === '[') {
+    return ['CONFIG_YAML', 'a "[" stands inside a value between brackets', 'Put the whole value in quotes.']
+  }
   switch (error.code) {
     case 'TAB_AS_INDENT':
       return ['CONFIG_YAML', 'a tab is used for indentation', 'Indent with spaces.']
@@ -41,6 +44,11 @@ export function describeSyntax(error: YAMLError, text: string): [ProblemCode, st
         'a tag, a word that begins with "!", is not known',
         'Remove it, or put the value in quotes.',
       ]
+    case 'BAD_ALIAS':
+      return ['CONFIG_YAML', 'an asterisk begins an alias', 'Put a value or key that begins with one in quotes.']
+    case 'BLOCK_IN_FLOW':
+    case 'BLOCK_AS_IMPLICIT_KEY':
+      return ['CONFIG_YAML', 'a mapping or list begins inside a value', 'Put a text that contains ": " in quotes.']
     case 'BAD_DQ_ESCAPE':
       return ['CONFIG_YAML', 'invalid escape sequence', 'Write "\\\\" for a backslash, or use single quotes.']
     default:

@@ -19,6 +19,7 @@ type Failed = {
   exclusiveMinimum?: number
   minLength?: number
   maxLength?: number
+  maxItems?: number
   properties?: Record<string, unknown>
   duration?: Range
   size?: Range
@@ -73,7 +74,7 @@ function createAjv(): Ajv {
   return ajv
 }
 
-/** A keyword that bounds a value which is written with a unit; what does not parse is left to `pattern`. */
+/** A keyword that bounds a value which is written with a unit; what does not parse is left to others. */
 function rangeKeyword(keyword: string, parse: (text: string | number) => number) {
   return {
     keyword,
@@ -84,7 +85,9 @@ function rangeKeyword(keyword: string, parse: (text: string | number) => number)
         try {
           return parse(value) >= min && parse(value) <= max
         } catch {
-          return true
+          // A size beyond all counting is well written; no other keyword refuses it.
+          const isSize = typeof value === 'number' ? value > 0 : /^[0-9]+(B|KiB|MiB|GiB)?$/.test(value)
+          return !(keyword === 'size' && isSize)
         }
       }
     },
@@ -158,6 +161,8 @@ function reportValue(failure: Failure, path: Path, problems: Problems): void {
     problems.error('CONFIG_RANGE', path, `${quoted} is out of range`, `Choose from ${min} to ${max}.`)
   } else if (failure.keyword === 'minItems') {
     problems.error('CONFIG_EMPTY', path, 'the list is empty', 'Add at least one entry.')
+  } else if (failure.keyword === 'maxItems') {
+    problems.error('CONFIG_RANGE', path, 'the list is too long', `Keep at most ${schema.maxItems} entries.`)
   } else if (failure.keyword === 'minLength') {
     problems.error('CONFIG_EMPTY', path, 'the text is empty', 'Give it a value, or remove the key.')
   } else if (failure.keyword === 'maxLength') {

@@ -208,7 +208,9 @@ export class TextSource extends Source {
       // A secret that begins with an asterisk is hardly meant as an alias.
       const name = isSecret(path) ? '' : shorten(alias.source)
       const what = target === null ? 'no anchor before it' : 'a value that contains it'
-      const define = name === '' ? 'Put the value in quotes.' : `Define it first with &${name}.`
+      // A path such as **.id is no alias either.
+      const isMeant = /^[\w-]+$/.test(name)
+      const define = isMeant ? `Define it first with &${name}.` : 'Put the value in quotes.'
       const fix = target === null ? define : 'Write the value out.'
       this.problems.errorAt(place, 'CONFIG_ALIAS', path, `the alias *${name} refers to ${what}`, fix)
       this.unreadable.add(pointerOf(path))

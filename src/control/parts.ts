@@ -3,6 +3,7 @@
 import type { Env } from '../config/env.ts'
 import type { Log } from '../observe/log.ts'
 import { Store } from '../store/sqlite.ts'
+import { Differences } from './differences.ts'
 import { Drains } from './drains.ts'
 import { Events } from './events.ts'
 import { type First, firstRevision, type LoadedFile } from './first-revision.ts'
@@ -22,6 +23,7 @@ export type Parts = {
   drains: Drains
   traffic: Traffic
   services: Services
+  differences: Differences
 }
 
 export type PartsOptions = {
@@ -45,7 +47,8 @@ export function openParts({ file, env, workers, log }: PartsOptions): Parts {
     const drains = new Drains({ workers, revisions, events, log })
     const traffic = new Traffic({ revisions, health, drains })
     const services = new Services({ workers, revisions, health, drains })
-    return { store, first, events, revisions, health, drains, traffic, services }
+    const differences = new Differences({ store, events, revisions, workers, log })
+    return { store, first, events, revisions, health, drains, traffic, services, differences }
   } catch (error) {
     store.close()
     throw error
@@ -53,9 +56,10 @@ export function openParts({ file, env, workers, log }: PartsOptions): Parts {
 }
 
 /** Ends what runs by itself; the store last, because all else writes to it. */
-export async function closeParts({ store, revisions, health, drains }: Parts): Promise<void> {
+export async function closeParts({ store, revisions, health, drains, differences }: Parts): Promise<void> {
   drains.close()
   await health.close()
   await revisions.idle()
+  differences.close()
   store.close()
 }

@@ -23,6 +23,8 @@ const STOP_TIMEOUT = 3000
 const BACKOFF_FIRST = 100
 const BACKOFF_MOST = 10_000
 const STABLE = 10_000
+/** JavaScript heap of the thread. Bodies lie outside of it; what a hostile shadow makes of them ends here, and alone. */
+const HEAP_MB = 768
 
 export type ShadowOptions = {
   log: Log
@@ -84,6 +86,10 @@ export class Shadow {
     }
     // One that waits to be replaced gets the mirrors at its start.
     await this.#thread?.configure(this.#configuration(rows.fresh), this.#options.log)
+  }
+
+  /** The config is in force on all workers: where it mirrors nothing, nobody is needed any more. */
+  async settle(): Promise<void> {
     if (this.#setups.length === 0) await this.stop()
   }
 
@@ -166,7 +172,8 @@ class Thread {
 
   constructor(start: ShadowStart, execArgv: string[] | undefined, events: ThreadEvents) {
     this.#events = events
-    this.#worker = new Worker(ENTRY, { workerData: start, name: 'shadow', execArgv })
+    const resourceLimits = { maxOldGenerationSizeMb: HEAP_MB }
+    this.#worker = new Worker(ENTRY, { workerData: start, name: 'shadow', execArgv, resourceLimits })
     this.#worker.on('message', (message: FromShadow) => this.#onMessage(message))
     this.#worker.on('error', error => {
       this.#error = error instanceof Error ? error : new Error(String(error))

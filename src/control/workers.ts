@@ -239,6 +239,7 @@ export class Workers {
       return undefined
     })
     await Promise.all(commits)
+    await this.#shadow!.settle()
   }
 
   /** The thread has prepared what is in force. Waits until no request of it can be on its way to what was before. */

@@ -79,6 +79,8 @@ export class Plane implements UpstreamContext {
       this.dateLine = `Date: ${new Date(second * 1000).toUTCString()}\r\n`
     }
     this.accessLog.flush()
+    // Ends of copies that found no room; else whoever waits for them would until the next copy.
+    this.copies.publish()
   }
 
   markTurn(): void {

@@ -101,7 +101,7 @@ export const DIFFERENCE_KINDS = [
 ] as const
 export type DifferenceKind = (typeof DIFFERENCE_KINDS)[number]
 
-/** What became of an answered copy that was to be compared. `uncompared`: there was no primary answer to compare with. */
+/** What became of a copy that was sent and was to be compared. `uncompared`: there was nothing to compare with. */
 export const COMPARISONS = ['equal', 'different', 'uncompared'] as const
 export type ComparisonOutcome = (typeof COMPARISONS)[number]
 

@@ -5,8 +5,12 @@ import type { Config } from '../config/schema.ts'
 import type { Build } from './build.ts'
 import {
   BAD_REQUESTS,
+  COMPARISONS,
+  DIFFERENCE_KINDS,
   DURATION_BOUNDS,
   LISTENER_CELL,
+  MIRROR_CELL,
+  MIRROR_OUTCOMES,
   OVERHEAD_BOUNDS,
   REASONS,
   ROUTE_CELL,
@@ -58,6 +62,7 @@ export class Metrics {
     this.#source = source
     this.#registerRequests()
     this.#registerVersions()
+    this.#registerMirrors()
     this.#registerStates()
     this.#registerListeners()
     this.#registerConfig()
@@ -132,6 +137,38 @@ export class Metrics {
     )
   }
 
+  /** Copies have series of their own, whose version is the shadow; what clients asked is counted without them. */
+  #registerMirrors(): void {
+    const mirrors = () => this.#rowsOf('mirror', ({ service, version }) => ({ service, version }))
+    this.#registerEach('mirror_requests_total', 'Requests of a mirror by what became of them.', MIRROR_CELL.outcomes, {
+      label: 'outcome',
+      values: MIRROR_OUTCOMES,
+      rows: mirrors,
+    })
+    this.#registerHistogram(
+      'mirror_duration_seconds',
+      'From a copy sent to the end of its answer, or to where it is cut.',
+      MIRROR_CELL.duration,
+      DURATION_BOUNDS,
+      mirrors,
+    )
+    this.#registerEach('mirror_differences_total', 'Differences from the primary.', MIRROR_CELL.differences, {
+      label: 'kind',
+      values: DIFFERENCE_KINDS,
+      rows: mirrors,
+    })
+    this.#registerEach(
+      'mirror_comparisons_total',
+      'Answered copies that were to be compared.',
+      MIRROR_CELL.comparisons,
+      {
+        label: 'outcome',
+        values: COMPARISONS,
+        rows: mirrors,
+      },
+    )
+  }
+
   /** Gauges of what the config in force has, so those of what left it are gone at once. */
   #registerStates(): void {
     const versions = () =>
@@ -188,7 +225,7 @@ export class Metrics {
     this.#register('config_reloads_total', 'counter', 'Reloads of the config file by outcome.', () =>
       RELOAD_OUTCOMES.map(outcome => ({ labels: { outcome }, value: this.#source.reloads[outcome] })),
     )
-    single('worker_crashes_total', 'counter', 'Data-plane threads that died.', () => this.#source.crashes)
+    single('worker_crashes_total', 'counter', 'Worker threads that died.', () => this.#source.crashes)
     this.#register('build_info', 'gauge', 'What this build is; always 1.', () => [
       { labels: { ...this.#source.build }, value: 1 },
     ])

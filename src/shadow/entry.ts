@@ -51,7 +51,7 @@ export type ReportEntry = {
   lastSeen: string
   /** Five at most. */
   samples: Sample[]
-  /** Among the first differing values of the shadow (VALUES_TRIED at most), those tried and those that were new. */
+  /** Of the first differing values of the shadow, those tried and those that were new (fresh-values.ts). */
   tried: number
   fresh: number
 }

@@ -4,9 +4,12 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSy
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
-/** Number of the layout below; a store with a higher one is not touched. */
-const SCHEMA_VERSION = 1
-const SCHEMA = `
+/**
+ * What each layout adds to the one before it: a new store gets all of them, an older one those that it lacks. What a
+ * release has written into the world stays as it is here; a change is a further layout.
+ */
+const LAYOUTS = [
+  `
 CREATE TABLE revisions (
   number INTEGER PRIMARY KEY,
   time TEXT NOT NULL,
@@ -29,8 +32,21 @@ CREATE TABLE events (
   time TEXT NOT NULL,
   kind TEXT NOT NULL,
   data TEXT NOT NULL
-) STRICT;
-PRAGMA user_version = ${SCHEMA_VERSION};`
+) STRICT;`,
+  // What the answers of shadows differ in: an entry of the report per row, that of an endpoint itself with path ''.
+  `
+CREATE TABLE differences (
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  path TEXT NOT NULL,
+  last_seen TEXT NOT NULL,
+  data TEXT NOT NULL,
+  PRIMARY KEY (service, version, endpoint, path)
+) STRICT;`,
+]
+/** Number of the newest layout, which the database holds as its user_version; one with a higher one is not touched. */
+const LAYOUT = LAYOUTS.length
 
 /** How long, in ms, a write waits for a program that looks into the database. */
 const BUSY_TIMEOUT = 1000
@@ -98,7 +114,7 @@ function createDatabase(dir: string, file: string): void {
     for (const suffix of ['', '-journal']) rmSync(fresh + suffix, { force: true })
     const db = new DatabaseSync(fresh)
     try {
-      db.exec(`BEGIN; ${SCHEMA} COMMIT`)
+      addLayouts(db, 0)
     } finally {
       db.close()
     }
@@ -108,6 +124,21 @@ function createDatabase(dir: string, file: string): void {
     closeSync(directory)
   } catch (error) {
     throw failure(file, 'cannot be created', error)
+  }
+}
+
+/** Brings a database from layout `from` (0 = empty) to the newest one, whole or not at all. */
+function addLayouts(db: DatabaseSync, from: number): void {
+  // The number is part of the transaction too.
+  db.exec(`BEGIN IMMEDIATE; ${LAYOUTS.slice(from).join('')} PRAGMA user_version = ${LAYOUT}; COMMIT`)
+}
+
+/** The database of an older release, which that one cannot open any more afterwards. */
+function upgrade(db: DatabaseSync, file: string, version: number): void {
+  try {
+    addLayouts(db, version)
+  } catch (error) {
+    throw failure(file, `cannot be upgraded from layout ${version} to ${LAYOUT}`, error)
   }
 }
 
@@ -134,9 +165,9 @@ export function openDatabase(dir: string): DatabaseSync {
     // and it opens on a full disk too.
     db.exec('PRAGMA locking_mode = EXCLUSIVE')
     const version = db.prepare('PRAGMA user_version').get()!.user_version as number
-    if (version > SCHEMA_VERSION) {
+    if (version > LAYOUT) {
       throw new StoreError(
-        `${file} is of a newer turnout (layout ${version}, this one knows ${SCHEMA_VERSION}). ` +
+        `${file} is of a newer turnout (layout ${version}, this one knows ${LAYOUT}). ` +
           'Run that version, or name another state directory.',
       )
     }
@@ -146,6 +177,7 @@ export function openDatabase(dir: string): DatabaseSync {
     if (check !== 'ok') throw damaged(file, String(check).replaceAll('\n', ' '))
     // A read-only database is found out now and not at the first change.
     db.exec('BEGIN IMMEDIATE; COMMIT')
+    if (version < LAYOUT) upgrade(db, file, version)
     return db
   } catch (error) {
     db?.close()

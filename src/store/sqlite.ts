@@ -1,5 +1,5 @@
-// What survives a restart: the revisions, which of them is in force, and the events, in one SQLite database in
-// `state.dir`. It knows rows and not what they mean; every write is one transaction that is on the disk when it
+// What survives a restart: the revisions, which of them is in force, the events, and what the answers of shadows
+// differ in, in one SQLite database in `state.dir`. It knows rows and not what they mean; every write is one transaction that is on the disk when it
 // returns, so a kill at any moment leaves what was there before or what was written, never a part of it.
 import { resolve } from 'node:path'
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
@@ -36,6 +36,29 @@ export type EventRow = {
   kind: string
   /** JSON text of all that the event says. */
   data: string
+}
+
+/** An entry of the report on differences. */
+export type DifferenceRow = {
+  service: string
+  version: string
+  endpoint: string
+  /** '' for the endpoint itself. */
+  path: string
+  /** ISO time. */
+  lastSeen: string
+  /** JSON text of the entry. */
+  data: string
+}
+
+/** What has become of the report on differences since it was saved last; in the order in which it happened. */
+export type DifferenceChanges = {
+  /** Services whose entries are gone; `version` null = those of all versions. */
+  cleared: readonly { service: string; version: string | null }[]
+  /** New and changed entries. */
+  rows: readonly DifferenceRow[]
+  /** Entries that were not seen since this ISO time are gone; null = none are. */
+  expired: string | null
 }
 
 export class Store {
@@ -140,6 +163,28 @@ export class Store {
   /** Id of the newest event; 0 before the first one. */
   lastEventId(): number {
     return this.#all('SELECT coalesce(max(id), 0) AS id FROM events')[0]!.id as number
+  }
+
+  /** JSON texts of all entries of the report on differences. */
+  differences(): string[] {
+    return this.#all('SELECT data FROM differences').map(({ data }) => data as string)
+  }
+
+  /** Stores what has become of the report; all of it or, when it throws, nothing. */
+  saveDifferences({ cleared, rows, expired }: DifferenceChanges): void {
+    this.#write(() => {
+      for (const { service, version } of cleared) {
+        this.#run('DELETE FROM differences WHERE service = ?1 AND (?2 IS NULL OR version = ?2)', service, version)
+      }
+      for (const { service, version, endpoint, path, lastSeen, data } of rows) {
+        this.#run(
+          `INSERT INTO differences VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+           ON CONFLICT DO UPDATE SET last_seen = ?5, data = ?6`,
+          ...[service, version, endpoint, path, lastSeen, data],
+        )
+      }
+      if (expired !== null) this.#run('DELETE FROM differences WHERE last_seen < ?', expired)
+    })
   }
 
   close(): void {

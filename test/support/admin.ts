@@ -63,7 +63,8 @@ export class AdminCaller {
         response.on('error', reject)
         response.on('end', () => {
           const text = Buffer.concat(pieces).toString()
-          const json = /json/.test(response.headers['content-type'] ?? '') && text !== '' ? JSON.parse(text) : undefined
+          const json =
+            /json(;|$)/.test(response.headers['content-type'] ?? '') && text !== '' ? JSON.parse(text) : undefined
           const reply = { status: response.statusCode!, headers: response.headers, text, json }
           this.replies.push(reply)
           resolve(reply)

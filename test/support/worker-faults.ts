@@ -4,15 +4,19 @@ import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 
 const CHANNEL = 'turnout-test-fault'
 
-/** What befalls a worker: an error that nobody catches, or so many ms in which it does nothing else. */
-type Fault = { worker: number; error: string } | { worker: number; blockMs: number }
+/** What befalls a worker: an error that nobody catches, its end, or so many ms in which it does nothing else. */
+type Fault = { worker: Named; error: string } | { worker: Named; exit: number } | { worker: Named; blockMs: number }
+
+/** A data-plane worker by its number, or the shadow worker. */
+type Named = number | 'shadow'
 
 if (!isMainThread) {
   const channel = new BroadcastChannel(CHANNEL)
   channel.onmessage = event => {
     const fault = (event as { data: Fault }).data
-    if (fault.worker !== workerData.worker) return
+    if (fault.worker !== (workerData.worker ?? 'shadow')) return
     if ('error' in fault) throw new Error(fault.error)
+    if ('exit' in fault) process.exit(fault.exit)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault.blockMs)
   }
   channel.unref()
@@ -28,11 +32,16 @@ function cause(fault: Fault): void {
 }
 
 /** Throws an uncaught error in a worker thread of this process. */
-export function crashWorker(worker: number, error: string): void {
+export function crashWorker(worker: Named, error: string): void {
   cause({ worker, error })
 }
 
+/** Ends a worker thread of this process with a code. */
+export function endWorker(worker: Named, exit: number): void {
+  cause({ worker, exit })
+}
+
 /** Keeps a worker thread of this process from doing anything for a while. */
-export function blockWorker(worker: number, blockMs: number): void {
+export function blockWorker(worker: Named, blockMs: number): void {
   cause({ worker, blockMs })
 }

@@ -38,6 +38,13 @@ const OWNED_IN_REQUEST: Readonly<Record<string, string>> = {
   'x-request-id': "turnout keeps the client's, or makes one.",
 }
 
+/** Fields of a copy that are not for its mirror to set. */
+const OWNED_IN_COPY: Readonly<Record<string, string>> = {
+  ...OWNED_IN_REQUEST,
+  host: 'A copy keeps the host of its request; mark it with another header.',
+  'idempotency-key': 'turnout sets it to the request id, so that a write can be told from its copy.',
+}
+
 /** Reports a header name that is no token. */
 export function checkHeaderName(
   { problems }: Context,
@@ -83,7 +90,6 @@ export function checkHeaderEdit(
 ): void {
   const { problems, source } = context
   const owned = side === 'request' ? OWNED_IN_REQUEST : OWNED
-  const seen = new Map<string, string>()
   const refuseOwned = (at: Path, name: string, place: 'key' | 'value') => {
     const lower = name.toLowerCase()
     const isVersion = side === 'response' && lower === versionHeader?.toLowerCase()
@@ -97,18 +103,7 @@ export function checkHeaderEdit(
       place,
     )
   }
-  for (const name of Object.keys(edit.set)) {
-    const at = [...path, 'set', name]
-    checkHeaderName(context, at, name, 'key')
-    refuseOwned(at, name, 'key')
-    const earlier = seen.get(name.toLowerCase())
-    if (earlier !== undefined) {
-      const message = `${JSON.stringify(name)} and ${JSON.stringify(earlier)} are the same header`
-      problems.error('CONFIG_DUPLICATE_NAME', at, message, 'Keep one of them.', 'key')
-    }
-    seen.set(name.toLowerCase(), name)
-    checkHeaderValue(context, at, edit.set[name])
-  }
+  const seen = checkSetHeaders(context, [...path, 'set'], edit.set, (at, name) => refuseOwned(at, name, 'key'))
   edit.remove.forEach((name, i) => {
     const at = [...path, 'remove', i]
     checkHeaderName(context, at, name, 'value')
@@ -118,6 +113,39 @@ export function checkHeaderEdit(
     const message = `${source.quote(at)} is both set and removed`
     problems.error('CONFIG_CONFLICT', at, message, 'Remove it here; set replaces the header that came.')
   })
+}
+
+/** Checks the headers that a mirror marks its copies with. */
+export function checkMark(context: Context, path: Path, set: Loose<Record<string, string>>): void {
+  checkSetHeaders(context, path, set, (at, name) => {
+    const lower = name.toLowerCase()
+    const reason = owner(OWNED_IN_COPY, lower)
+    if (reason === null) return
+    context.problems.error('CONFIG_HEADER_OWNED', at, `the header ${lower} is not for mirrors to set`, reason, 'key')
+  })
+}
+
+/** Checks names and values, and answers the names in small letters; `refuse` is asked about every name. */
+function checkSetHeaders(
+  context: Context,
+  path: Path,
+  set: Loose<Record<string, string>>,
+  refuse: (at: Path, name: string) => void,
+): ReadonlySet<string> {
+  const seen = new Map<string, string>()
+  for (const name of Object.keys(set)) {
+    const at = [...path, name]
+    checkHeaderName(context, at, name, 'key')
+    refuse(at, name)
+    const earlier = seen.get(name.toLowerCase())
+    if (earlier !== undefined) {
+      const message = `${JSON.stringify(name)} and ${JSON.stringify(earlier)} are the same header`
+      context.problems.error('CONFIG_DUPLICATE_NAME', at, message, 'Keep one of them.', 'key')
+    }
+    seen.set(name.toLowerCase(), name)
+    checkHeaderValue(context, at, set[name])
+  }
+  return new Set(seen.keys())
 }
 
 function checkHeaderValue({ problems }: Context, path: Path, value: string | undefined): void {

@@ -1,4 +1,4 @@
-// How a service's traffic is divided: override, rules, split and stickiness, and the versions they name.
+// How a service's traffic is divided: override, rules, split, stickiness and mirrors, and the versions they name.
 import type { Path } from '../problems.ts'
 import type { KeySourceConfig, ServiceConfig, StickyConfig } from '../schema.ts'
 import type { Loose } from '../shape.ts'
@@ -6,6 +6,7 @@ import { reportMissing } from '../validator.ts'
 import { checkConditions, checkRanges } from './conditions.ts'
 import { type Context, checkExactlyOne, checkReference, checkUnique } from './context.ts'
 import { checkCookieName, checkHeaderName, checkVersionHeader } from './fields.ts'
+import { checkMirrors } from './mirrors.ts'
 import { checkSecret } from './secret.ts'
 
 const KEY_SOURCES = ['header', 'cookie', 'query', 'clientIp']
@@ -35,6 +36,7 @@ export function checkTraffic(context: Context, path: Path, service: Loose<Servic
   })
   checkSticky(context, [...path, 'sticky'], service)
   checkVersionHeader(context, [...path, 'versionHeader'], versionHeader)
+  checkMirrors(context, [...path, 'mirrors'], service)
 }
 
 function checkWeights(

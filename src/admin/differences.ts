@@ -1,0 +1,177 @@
+// `/v1/services/{service}/differences`: what the answers of the shadows of a service differ in, as a document or as
+// lines for other programs, and how to begin anew.
+import { Readable } from 'node:stream'
+import Type from 'typebox'
+import type { DifferencesView, FieldView, Noise } from '../control/differences-view.ts'
+import { DIFFERENCE_KINDS, MIRROR_OUTCOMES } from '../observe/cells.ts'
+import { VERDICTS } from '../shadow/verdict.ts'
+import { ReasonSchema } from './changes.ts'
+import { closed, operation } from './operation.ts'
+import type { AdminParts, Api } from './parts.ts'
+import { nullable, time } from './views.ts'
+
+const JSONL = 'application/jsonl'
+const SERVICE = { service: Type.String({ description: 'Name of the service.' }) }
+const VERSION = Type.Optional(Type.String({ description: 'Only this shadow.' }))
+
+const Count = (description?: string) => Type.Integer({ minimum: 0, description })
+const Instant = (description: string) => Type.String({ format: 'date-time', description })
+const KindSchema = Type.String({ enum: [...DIFFERENCE_KINDS] })
+
+const RATE = {
+  compared: Count('Pairs of answers (primary, shadow); for a path in the body those compared whole.'),
+  differing: Count('Those of them that differ; truncated bodies do not count as such.'),
+  rate: Type.Number({ description: 'Share of those, 0 to 1.' }),
+  interval: Type.Array(Type.Number(), {
+    minItems: 2,
+    maxItems: 2,
+    description: 'The rate lies in between with 95 % confidence (Wilson).',
+  }),
+}
+
+const ShownSchema = closed({
+  type: Type.String({ enum: ['null', 'boolean', 'number', 'string', 'array', 'object', 'absent'] }),
+  length: nullable('integer', 'Characters of a text, elements of an array, keys of an object.'),
+  hash: nullable('string', 'Equal values have equal ones, as long as the shadow worker lives.'),
+  value: nullable('string', 'JSON text, cut to 200 characters, where compare.reveal allows it.'),
+})
+
+const SampleSchema = closed({
+  time: Instant('When.'),
+  requestId: Type.String(),
+  kind: KindSchema,
+  primary: ShownSchema,
+  shadow: ShownSchema,
+})
+
+const NoiseSchema = closed({
+  paired: Count('Pairs that had a twin.'),
+  shadowOnly: Count('Only the shadow differs.'),
+  twinOnly: Count('Only the twin differs.'),
+  both: Count('Both differ.'),
+  rate: Type.Number({ description: 'Share in which the twin differs, 0 to 1.' }),
+  p: Type.Number({ description: 'Exact McNemar test, one-sided: how likely this is noise.' }),
+  relative: Type.Number({ description: "Diffy's relative ratio, in percent." }),
+  absolute: Type.Number({ description: "Diffy's absolute ratio, in percent." }),
+})
+
+const FIELD = {
+  path: Type.String({ description: 'status, contentType, header.<name>, body and below, answer; or __other__.' }),
+  verdict: Type.String({ enum: [...VERDICTS], description: 'What the counts say.' }),
+  ...RATE,
+  noise: Type.Unsafe<object | null>({
+    anyOf: [{ type: 'null' }, NoiseSchema],
+    description: 'Beside the twin; null without one.',
+  }),
+  kinds: Type.Unsafe<object>({
+    type: 'object',
+    properties: Object.fromEntries(DIFFERENCE_KINDS.map(kind => [kind, Count()])),
+    additionalProperties: false,
+    description: 'Differences by kind; those without any are left out.',
+  }),
+  firstSeen: Instant('When something differed first.'),
+  lastSeen: Instant('And last.'),
+  samples: Type.Array(SampleSchema, { maxItems: 5, description: 'Five at random, in the order of time.' }),
+}
+
+const EndpointSchema = closed({
+  endpoint: Type.String({ description: 'Method and path template, or __other__.' }),
+  ...RATE,
+  paired: Count('Pairs that had a twin.'),
+  fields: Type.Array(closed(FIELD), { description: 'Differences first, then by rate.' }),
+})
+
+const MirrorSchema = closed({
+  version: Type.String({ description: 'The shadow.' }),
+  control: nullable('string', 'The twin of the primary.'),
+  percent: nullable('number', 'Of the requests; null when the config has no such mirror any more.'),
+  active: Type.Boolean({ description: 'The config in force has the mirror.' }),
+  since: time('When the first pair was compared.'),
+  requests: closed(Object.fromEntries(MIRROR_OUTCOMES.map(outcome => [outcome, Count()]))),
+  compared: Count(),
+  differing: Count(),
+  paired: Count(),
+  hiddenAsNoise: Count('Fields that are left out of the list.'),
+  endpoints: Type.Array(EndpointSchema, { description: 'Those with differences first, then by rate.' }),
+})
+
+export function addDifferences(api: Api, { differences }: AdminParts): void {
+  api.get(
+    '/v1/services/:service/differences',
+    {
+      schema: operation({
+        id: 'getDifferences',
+        tag: 'traffic',
+        summary: 'What the answers of shadows differ in',
+        description:
+          'Per shadow, endpoint and field. Values are shown as type, length and keyed hash. With format=jsonl each ' +
+          'line is a field, with its service, version and endpoint.',
+        params: SERVICE,
+        query: {
+          noise: Type.Unsafe<Noise>({
+            type: 'string',
+            enum: ['subtracted', 'raw'],
+            default: 'subtracted',
+            description: 'subtracted = without fields whose verdict is noise.',
+          }),
+          version: VERSION,
+          endpoint: Type.Optional(Type.String({ description: 'Only this endpoint, such as "GET /items/{id}".' })),
+          format: Type.Unsafe<'json' | 'jsonl'>({ type: 'string', enum: ['json', 'jsonl'], default: 'json' }),
+        },
+        answer: {
+          description: 'The report.',
+          schema: closed({
+            service: Type.String(),
+            noise: Type.String({ enum: ['subtracted', 'raw'] }),
+            mirrors: Type.Array(MirrorSchema, { description: 'In the order of the config, then those that left it.' }),
+          }),
+          or: JSONL,
+        },
+        problems: ['no_such_service', 'no_such_version'],
+      }),
+    },
+    async (request, reply) => {
+      const { format, ...options } = request.query
+      const view = differences.view(request.params.service, options)
+      if (format === 'json') return reply.send(view)
+      // Line by line: tens of thousands of fields are no reason to hold the text of all of them.
+      return reply.type(JSONL).send(Readable.from(linesOf(view)))
+    },
+  )
+
+  api.delete(
+    '/v1/services/:service/differences',
+    {
+      schema: operation({
+        id: 'clearDifferences',
+        tag: 'traffic',
+        summary: 'Begin the report anew',
+        params: SERVICE,
+        query: { version: VERSION, reason: ReasonSchema },
+        answer: {
+          description: 'Nothing is left of it.',
+          schema: closed({ service: Type.String(), cleared: Count('Endpoints and fields that were in the report.') }),
+        },
+        problems: ['no_such_service', 'no_such_version'],
+      }),
+    },
+    async (request, reply) => {
+      const { service } = request.params
+      const { version, reason = null } = request.query
+      const cleared = differences.clear(service, { actor: request.actor!.name, reason }, version)
+      return reply.send({ service, cleared })
+    },
+  )
+}
+
+function* linesOf({ service, mirrors }: DifferencesView): Generator<string> {
+  for (const { version, endpoints } of mirrors) {
+    for (const { endpoint, fields } of endpoints) {
+      for (const field of fields) yield lineOf({ service, version, endpoint }, field)
+    }
+  }
+}
+
+function lineOf(where: object, field: FieldView): string {
+  return `${JSON.stringify({ ...where, ...field })}\n`
+}

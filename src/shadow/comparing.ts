@@ -1,0 +1,73 @@
+// Compares what the shadow, and the twin, answered with what the primary did, for one mirror: counts what
+// differs and adds it to the report. Values leave this place only in the form that the redactor gives them.
+import type { CompareConfig } from '../config/schema-mirror.ts'
+import { parseSize } from '../config/units.ts'
+import type { Answer } from './answer.ts'
+import { AnswerComparer } from './compare-answers.ts'
+import type { CopyHead } from './copy-head.ts'
+import type { Comparison } from './difference.ts'
+import { endpointName } from './endpoint-name.ts'
+import { Redactor } from './redact.ts'
+import type { Pair, Report } from './report.ts'
+import type { Sent } from './sender.ts'
+import type { Tally } from './tally.ts'
+
+export class Comparing {
+  /** Of a body, at most. */
+  readonly bodyBytes: number
+  readonly #comparer: AnswerComparer
+  readonly #redactor: Redactor
+  readonly #report: Report
+  readonly #tally: Tally
+  readonly #service: string
+  readonly #version: string
+
+  /** `version`: the shadow. */
+  constructor(settings: CompareConfig, service: string, version: string, report: Report, tally: Tally) {
+    this.bodyBytes = parseSize(settings.bodyBytes)
+    this.#comparer = new AnswerComparer(settings)
+    this.#redactor = new Redactor(settings.reveal)
+    this.#report = report
+    this.#tally = tally
+    this.#service = service
+    this.#version = version
+  }
+
+  /** Finds out what differs. `twin` is null where there is none; one that did not answer is none either. */
+  async compare(request: CopyHead, primary: Answer, shadow: Sent, twin: Sent | null): Promise<Pair> {
+    const { method, target, requestId } = request
+    // Another mirror of the service may compare more of it.
+    const answer = this.#cut(primary)
+    return {
+      service: this.#service,
+      version: this.#version,
+      endpoint: endpointName(method, target),
+      time: Date.now(),
+      requestId,
+      shadow: await this.#compareWith(method, answer, shadow),
+      twin: twin?.outcome === 'answered' ? await this.#compareWith(method, answer, twin) : null,
+      show: difference => this.#redactor.show(difference),
+      fingerprint: value => this.#redactor.fingerprint(value),
+    }
+  }
+
+  /** Counts what was found and adds it to the report. */
+  add(pair: Pair): void {
+    const { differences } = pair.shadow
+    this.#report.add(pair)
+    for (const { kind } of differences) this.#tally.difference(kind)
+    this.#tally.comparison(differences.some(({ kind }) => kind !== 'truncated') ? 'different' : 'equal')
+  }
+
+  async #compareWith(method: string, primary: Answer, { outcome, answer }: Sent): Promise<Comparison> {
+    if (answer !== null) return this.#comparer.compare(method, primary, answer)
+    const kind = outcome === 'timeout' ? 'timeout' : 'error'
+    const none = { path: 'answer', keys: ['answer'], kind, primary: primary.status, shadow: undefined } as const
+    return { differences: [none], isWhole: false }
+  }
+
+  #cut(answer: Answer): Answer {
+    if (answer.body.length <= this.bodyBytes) return answer
+    return { ...answer, body: answer.body.subarray(0, this.bodyBytes), isCut: true }
+  }
+}

@@ -1,0 +1,55 @@
+// What the counts of a field say about it: whether the shadow differs there, or only as much as a second copy of the
+// primary does. Nothing is called noise because it is frequent; without a twin noise can only be suspected.
+import type { DifferenceKind } from '../observe/cells.ts'
+import type { ReportEntry } from './entry.ts'
+import { mcnemar } from './statistics.ts'
+
+/**
+ * `difference`: the shadow differs where the primary's twin does not. `noise`: the twin differs there too. `unclear`:
+ * too few pairs with a twin to tell. `suspected_noise`: there is no twin, and nearly every answer has a value never
+ * seen before. `truncated`: only what was not compared.
+ */
+export const VERDICTS = ['difference', 'unclear', 'suspected_noise', 'noise', 'truncated'] as const
+export type Verdict = (typeof VERDICTS)[number]
+
+/** How often, per endpoint, a field that does not differ may be called one that does. */
+const ALPHA = 0.01
+
+/** Without a twin: pairs and tried values it takes, and shares of them that differ and that are new. */
+const SUSPECT = { pairs: 50, differing: 0.95, values: 20, fresh: 0.9 }
+
+/** Kinds that ids, times and random order have; a field that is gone or has another type is no noise of that sort. */
+const NOISY: readonly DifferenceKind[] = ['value', 'header', 'bytes', 'length', 'order']
+
+/** P of the exact McNemar test for a field. */
+export function pOf({ shadowOnly, twinOnly }: ReportEntry): number {
+  return mcnemar(shadowOnly, twinOnly)
+}
+
+/** What an endpoint and one of its fields had in common. */
+type Counted = {
+  /** Pairs in which the field was compared. */
+  compared: number
+  /** Pairs of the endpoint that had a twin. */
+  paired: number
+  /** Fields of the endpoint that are known; each of them could be called a difference by chance. */
+  fields: number
+}
+
+export function verdictOf(field: ReportEntry, { compared, paired, fields }: Counted): Verdict {
+  const kinds = Object.keys(field.kinds) as DifferenceKind[]
+  if (kinds.length > 0 && kinds.every(kind => kind === 'truncated')) return 'truncated'
+  if (paired === 0) return isSuspect(field, compared, kinds) ? 'suspected_noise' : 'difference'
+  if (field.shadowOnly > 0 && pOf(field) * fields < ALPHA) return 'difference'
+  return field.twinOnly + field.both > 0 ? 'noise' : 'unclear'
+}
+
+function isSuspect({ differing, tried, fresh }: ReportEntry, compared: number, kinds: DifferenceKind[]): boolean {
+  return (
+    compared >= SUSPECT.pairs &&
+    differing > SUSPECT.differing * compared &&
+    tried >= SUSPECT.values &&
+    fresh >= SUSPECT.fresh * tried &&
+    kinds.every(kind => NOISY.includes(kind))
+  )
+}

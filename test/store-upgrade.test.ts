@@ -1,0 +1,116 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, test } from 'vitest'
+import { Store } from '../src/store/sqlite.ts'
+import { by, open, shopDocument } from './support/revisions.ts'
+import { stateDir } from './support/state-dir.ts'
+
+/** The database as release 0.1.0 made it, layout 1; never to be changed. */
+const LAYOUT_1 = `
+CREATE TABLE revisions (
+  number INTEGER PRIMARY KEY,
+  time TEXT NOT NULL,
+  source TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  reason TEXT,
+  service TEXT,
+  summary TEXT NOT NULL,
+  document TEXT NOT NULL,
+  state TEXT NOT NULL
+) STRICT;
+CREATE TABLE in_force (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  revision INTEGER NOT NULL REFERENCES revisions (number),
+  file_hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY,
+  time TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  data TEXT NOT NULL
+) STRICT;
+PRAGMA user_version = 1;`
+
+const TIME = '2026-05-01T12:00:00.000Z'
+const EVENT = {
+  id: 9,
+  time: TIME,
+  kind: 'revision',
+  actor: 'ci',
+  reason: 'release',
+  revision: 7,
+  message: 'more green',
+}
+
+/** A state directory of that release, with revision 7 in force. */
+function earlierDir(more = ''): string {
+  const dir = stateDir()
+  mkdirSync(dir)
+  const db = new DatabaseSync(join(dir, 'turnout.db'))
+  db.exec(LAYOUT_1 + more)
+  const document = JSON.stringify(shopDocument({ blue: 20, green: 80 }))
+  const state = JSON.stringify({ drains: [], undo: [] })
+  db.prepare('INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)').run(
+    ...[7, TIME, 'split', 'ci', 'release', 'shop', 'more green', document, state],
+  )
+  db.prepare('INSERT INTO in_force VALUES (1, 7, ?)').run('hash-of-the-file')
+  db.prepare('INSERT INTO events VALUES (?, ?, ?, ?)').run(EVENT.id, EVENT.time, EVENT.kind, JSON.stringify(EVENT))
+  // As a running turnout leaves it.
+  db.exec('PRAGMA journal_mode = WAL')
+  db.close()
+  return dir
+}
+
+/** The layout that a database has, and its tables. */
+function layoutOf(dir: string) {
+  const db = new DatabaseSync(join(dir, 'turnout.db'))
+  const { user_version: layout } = db.prepare('PRAGMA user_version').get()!
+  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").all()
+  db.close()
+  return { layout, tables: tables.map(({ name }) => name) }
+}
+
+test('the store of the previous release is upgraded when it is opened, with all that is in it', async () => {
+  const dir = earlierDir()
+  expect(layoutOf(dir).layout).toBe(1)
+  const { store, revisions, events } = open(dir, shopDocument({ blue: 20, green: 80 }))
+  expect(revisions.current).toMatchObject({ number: 7, time: TIME, change: { actor: 'ci', reason: 'release' } })
+  expect(store.inForce()!.fileHash).toBe('hash-of-the-file')
+  expect(events.list({ limit: 9 })).toEqual([EVENT])
+  expect(store.differences()).toEqual([])
+  await revisions.start()
+  const document = shopDocument({ green: 1 })
+  await revisions.change(({ state }) => ({ document, state, change: by('ci') }))
+  expect(store.inForce()!.revision.number).toBeGreaterThan(7)
+  const row = { service: 'shop', version: 'green', endpoint: 'GET /', path: '', lastSeen: TIME, data: '{}' }
+  store.saveDifferences({ cleared: [], rows: [row], expired: null })
+  store.close()
+  expect(layoutOf(dir)).toEqual({ layout: 2, tables: ['differences', 'events', 'in_force', 'revisions'] })
+  // And only once.
+  const again = new Store(dir)
+  expect(again.differences()).toEqual(['{}'])
+  again.close()
+})
+
+test('a new store has the same layout as an upgraded one', () => {
+  const [fresh, earlier] = [stateDir(), earlierDir()]
+  for (const dir of [fresh, earlier]) new Store(dir).close()
+  expect(layoutOf(fresh)).toEqual(layoutOf(earlier))
+})
+
+test('an upgrade that fails changes nothing', () => {
+  // Something is in the way that no release made.
+  const dir = earlierDir('CREATE TABLE differences (other TEXT);')
+  expect(() => new Store(dir)).toThrow(
+    /turnout\.db cannot be upgraded from layout 1 to 2 \(table differences already exists\)/,
+  )
+  expect(layoutOf(dir).layout).toBe(1)
+  const db = new DatabaseSync(join(dir, 'turnout.db'))
+  expect(db.prepare('SELECT revision FROM in_force').get()).toEqual({ revision: 7 })
+  db.exec('DROP TABLE differences')
+  db.close()
+  const store = new Store(dir)
+  expect(store.inForce()!.revision.number).toBe(7)
+  store.close()
+})
