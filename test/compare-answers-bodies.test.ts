@@ -1,9 +1,9 @@
 // Bodies of two answers: JSON is walked, the rest compared as bytes, and what cannot be read whole is said to be so.
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
+import type { Answer } from '../src/compare/answer.ts'
 import { DIFFERENCE_KINDS } from '../src/observe/cells.ts'
-import type { Answer } from '../src/shadow/answer.ts'
-import { Redactor } from '../src/shadow/redact.ts'
+import { Redactor } from '../src/report/redact.ts'
 import { answer, comparer, found, json } from './compare-answers.ts'
 
 const BOM = Buffer.from([0xef, 0xbb, 0xbf])

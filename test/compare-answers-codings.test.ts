@@ -2,7 +2,7 @@
 import zlib from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import { codingsOf, decode } from '../src/shadow/decode.ts'
+import { codingsOf, decode } from '../src/compare/decode.ts'
 import { answer, comparer, found, json } from './compare-answers.ts'
 
 const LIMIT = 256 * 1024

@@ -1,7 +1,7 @@
 // Answers and comparers for the tests of comparing, written as shortly as they are thought of.
-import type { Answer } from '../src/shadow/answer.ts'
-import { AnswerComparer } from '../src/shadow/compare-answers.ts'
-import type { Comparison } from '../src/shadow/difference.ts'
+import type { Answer } from '../src/compare/answer.ts'
+import { AnswerComparer } from '../src/compare/compare-answers.ts'
+import type { Comparison } from '../src/compare/difference.ts'
 
 type Settings = ConstructorParameters<typeof AnswerComparer>[0]
 

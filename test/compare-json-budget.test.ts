@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { JsonComparer } from '../src/shadow/json-compare.ts'
-import type { JsonRules } from '../src/shadow/json-rules.ts'
+import { JsonComparer } from '../src/compare/json-compare.ts'
+import type { JsonRules } from '../src/compare/json-rules.ts'
 
 /** The clock stands still unless it is what is tested, so that a busy machine changes nothing. */
 function compare(primary: string, shadow: string, rules: Partial<JsonRules> = {}, now = () => 0) {

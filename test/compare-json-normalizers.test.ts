@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { JsonComparer } from '../src/shadow/json-compare.ts'
-import { checkNormalizer, parseNormalizer } from '../src/shadow/normalize.ts'
+import { JsonComparer } from '../src/compare/json-compare.ts'
+import { checkNormalizer, parseNormalizer } from '../src/compare/normalize.ts'
 
 /** Kinds found at `body.v`; written so that numbers stay as they are. */
 function kinds(normalizer: string, a: string, b: string): string[] {

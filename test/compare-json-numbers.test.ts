@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ExactNumber, isWithin, readNumber } from '../src/shadow/exact-number.ts'
-import { JsonComparer } from '../src/shadow/json-compare.ts'
+import { ExactNumber, isWithin, readNumber } from '../src/compare/exact-number.ts'
+import { JsonComparer } from '../src/compare/json-compare.ts'
+import { parseJson } from '../src/compare/json-text.ts'
 
 const comparer = new JsonComparer({ ignore: [], arrays: { 'body.set': 'set' }, normalize: {} })
 
@@ -100,7 +101,13 @@ test('all that stands beside a number beyond doubles is read as it is otherwise'
 })
 
 test('a text that is no JSON does not become JSON for its numbers', () => {
-  for (const text of ['{9007199254740993:1}', '{9007199254740993 :1}', '[09007199254740993]', '[1e400 1e400]', '[.1e400]']) {
+  for (const text of [
+    '{9007199254740993:1}',
+    '{9007199254740993 :1}',
+    '[09007199254740993]',
+    '[1e400 1e400]',
+    '[.1e400]',
+  ]) {
     expect([text, comparer.compare(text, '[]').unparsed]).toEqual([text, 'primary'])
   }
 })
@@ -122,7 +129,10 @@ test('numbers are found wherever they stand, and digits in texts are left as the
   fc.assert(
     fc.property(text, fc.array(string, { maxLength: 3 }), (json, others) => {
       const whole = `[${[json, ...others].join(',')}]`
-      expect(JSON.stringify(parseJson(whole)!.value)).toBe(whole.replaceAll(', ', ',').replaceAll(',', ',') && compact(whole))
+      // The engine tells how each number is written, which takes it seven times as long.
+      const exact = (_: string, value: unknown, context?: { source?: string }) =>
+        typeof value === 'number' ? readNumber(context!.source!) : value
+      expect(parseJson(whole)!.value).toEqual(JSON.parse(whole, exact))
     }),
     { numRuns: 1000 },
   )

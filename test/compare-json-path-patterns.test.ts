@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { checkPathPattern, PathRules } from '../src/shadow/path-pattern.ts'
+import { checkPathPattern, PathRules } from '../src/compare/path-pattern.ts'
 
 const at = (pattern: string, keys: string) => new PathRules([[pattern, 'yes']]).at(keys.split(' '))?.value === 'yes'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { JsonComparer } from '../src/shadow/json-compare.ts'
+import { JsonComparer } from '../src/compare/json-compare.ts'
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 

@@ -2,9 +2,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import type { Difference } from '../src/shadow/difference.ts'
-import { parseJson } from '../src/shadow/json-text.ts'
-import { Redactor } from '../src/shadow/redact.ts'
+import type { Difference } from '../src/compare/difference.ts'
+import { parseJson } from '../src/compare/json-text.ts'
+import { Redactor } from '../src/report/redact.ts'
 
 const KEY = Buffer.alloc(32, 7)
 const EVERYTHING = ['**', 'body.**', 'header.*', 'status', 'contentType']

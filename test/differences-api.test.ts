@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { MIRROR_OUTCOMES } from '../src/observe/cells.ts'
-import { Report } from '../src/shadow/report.ts'
+import { Report } from '../src/report/report.ts'
 import { AdminCaller, problem } from './support/admin.ts'
 import { add, type Found, storeReport, THEN } from './support/differences.ts'
 import { startUpstream } from './support/raw.ts'
@@ -30,11 +30,11 @@ test('the report tells what differs with samples, and hides what is noise', asyn
   const { admin } = await start()
   const reply = await admin.get(PATH)
   expect(reply.headers['content-type']).toBe('application/json; charset=utf-8')
-  const noise = { paired: 100, shadowOnly: 100, twinOnly: 0, both: 0, rate: 0, p: 0.5 ** 100 }
+  const alone = { shadowOnly: 100, twinOnly: 0, both: 0, p: expect.closeTo(0.5 ** 100, 40) }
   const price = {
     ...{ path: 'body.price', verdict: 'difference', compared: 100, differing: 100, rate: 1 },
     interval: [expect.closeTo(0.963, 3), 1],
-    noise: { ...noise, p: expect.closeTo(noise.p, 40), relative: 100, absolute: 100 },
+    noise: { ...alone, rate: 0, relative: 100, absolute: 100, paired: 100, kinds: { missing: alone } },
     ...{ kinds: { missing: 100 }, firstSeen: TIME, lastSeen: TIME },
     samples: Array(5).fill({
       ...{ time: TIME, requestId: 'r1', kind: 'missing' },

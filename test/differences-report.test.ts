@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 import { DIFFERENCE_KINDS } from '../src/observe/cells.ts'
-import type { ReportEntry } from '../src/shadow/entry.ts'
-import { Report } from '../src/shadow/report.ts'
+import type { ReportEntry } from '../src/report/entry.ts'
+import { Report } from '../src/report/report.ts'
 import { add, type Found, type Given, pair, THEN } from './support/differences.ts'
 
 /** The entry of a path, null for that of the endpoint. */

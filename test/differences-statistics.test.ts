@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { diffyRatios, mcnemar, wilson } from '../src/shadow/statistics.ts'
+import { diffyRatios, mcnemar, wilson } from '../src/report/statistics.ts'
 
 /** P(X >= b), X ~ Bin(n, 1/2), in whole numbers. */
 function exactTail(b: number, n: number): number {

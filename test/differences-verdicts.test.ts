@@ -1,7 +1,7 @@
 // What the report says of fields, in the form of the API: planted differences are named, noise is told from them.
 import { expect, test } from 'vitest'
 import { type DifferencesView, type FieldView, type ViewOptions, viewOf } from '../src/control/differences-view.ts'
-import { Report } from '../src/shadow/report.ts'
+import { Report } from '../src/report/report.ts'
 import { add, type Found, type Given, THEN } from './support/differences.ts'
 
 const requestsOf = () => ({}) as never
@@ -24,6 +24,21 @@ let last = 0
 function fresh(path: string): Found {
   return [path, 'value', ++last]
 }
+
+test('a field whose values are noise and that the shadow alone drops, or gives another type, is a difference', () => {
+  const report = new Report()
+  add(report, 300, i => ({
+    shadow: [i % 10 === 0 ? ['body.id', 'missing'] : fresh('body.id'), ['body.at', 'type'], fresh('body.trace')],
+    twin: [fresh('body.id'), fresh('body.at'), fresh('body.trace')],
+  }))
+  expect(verdicts(report)).toEqual({ 'body.id': 'difference', 'body.at': 'difference', 'body.trace': 'noise' })
+  const [at] = fields(report).filter(({ path }) => path === 'body.at')
+  expect(at!.noise).toMatchObject({ shadowOnly: 0, twinOnly: 0, both: 300, p: 1 })
+  expect(at!.noise!.kinds).toEqual({
+    type: { shadowOnly: 300, twinOnly: 0, both: 0, p: expect.closeTo(0, 12) },
+    value: { shadowOnly: 0, twinOnly: 300, both: 0, p: 1 },
+  })
+})
 
 test('with a twin, what differs by nature is noise and what differs in the shadow alone is not', () => {
   const report = new Report()
@@ -77,20 +92,21 @@ test('the noise of a field is told in counts, in p and in the ratios of Diffy', 
     ...{ paired: 50, shadowOnly: 10, twinOnly: 2, both: 3, rate: 0.1 },
     p: expect.closeTo(79 / 4096, 14),
     ...{ relative: expect.closeTo(800 / 18, 10), absolute: 16 },
+    kinds: { value: { shadowOnly: 10, twinOnly: 2, both: 3, p: expect.closeTo(79 / 4096, 14) } },
   })
   expect(field!.interval[0]).toBeGreaterThan(0.07)
   expect(field!.interval[1]).toBeLessThan(0.22)
 })
 
 test('the more fields an endpoint has, the more it takes to call one of them different', () => {
-  // 0.5^9 < 0.01 / 5 < 0.5^8.
+  // Each field is tested as a whole and by its one kind: 0.5^14 < 0.001 / 10 < 0.5^13, and 0.001 / 18 < 0.5^14.
   const report = (pairs: number, paths: number) => {
     const others = Array.from({ length: paths - 1 }, (_, i): Found => [`body.f${i}`])
     return add(new Report(), pairs, { shadow: [['body.a'], ...others], twin: others })
   }
-  expect(verdicts(report(8, 5))['body.a']).toBe('unclear')
-  expect(verdicts(report(9, 5))['body.a']).toBe('difference')
-  expect(verdicts(report(9, 6))['body.a']).toBe('unclear')
+  expect(verdicts(report(13, 5))['body.a']).toBe('unclear')
+  expect(verdicts(report(14, 5))['body.a']).toBe('difference')
+  expect(verdicts(report(14, 9))['body.a']).toBe('unclear')
 })
 
 test.for([

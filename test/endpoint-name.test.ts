@@ -1,8 +1,8 @@
 // Answers are reported by endpoint: few names, which tell what was asked but never who asked, or for whom.
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
-import { endpointName } from '../src/shadow/endpoint-name.ts'
-import { isOpaque } from '../src/shadow/opaque.ts'
+import { isOpaque } from '../src/compare/opaque.ts'
+import { endpointName } from '../src/report/endpoint-name.ts'
 
 const NAME = /^(?:[A-Z-]{3,12}|\{method\}) (?:\*|\/.*)$/
 

@@ -1,10 +1,10 @@
 // `/v1/services/{service}/differences`: what the answers of the shadows of a service differ in, as a document or as
 // lines for other programs, and how to begin anew.
 import { Readable } from 'node:stream'
-import Type from 'typebox'
+import Type, { type TSchema } from 'typebox'
 import type { DifferencesView, FieldView, Noise } from '../control/differences-view.ts'
 import { DIFFERENCE_KINDS, MIRROR_OUTCOMES } from '../observe/cells.ts'
-import { VERDICTS } from '../shadow/verdict.ts'
+import { VERDICTS } from '../report/verdict.ts'
 import { ReasonSchema } from './changes.ts'
 import { closed, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
@@ -29,6 +29,11 @@ const RATE = {
   }),
 }
 
+function byKind(value: TSchema, description: string) {
+  const properties = Object.fromEntries(DIFFERENCE_KINDS.map(kind => [kind, value]))
+  return Type.Unsafe<object>({ type: 'object', properties, additionalProperties: false, description })
+}
+
 const ShownSchema = closed({
   type: Type.String({ enum: ['null', 'boolean', 'number', 'string', 'array', 'object', 'absent'] }),
   length: nullable('integer', 'Characters of a text, elements of an array, keys of an object.'),
@@ -44,15 +49,23 @@ const SampleSchema = closed({
   shadow: ShownSchema,
 })
 
-const NoiseSchema = closed({
-  paired: Count('Pairs that had a twin.'),
+const PAIRED = {
   shadowOnly: Count('Only the shadow differs.'),
   twinOnly: Count('Only the twin differs.'),
   both: Count('Both differ.'),
+  p: Type.Number({
+    description:
+      'Exact McNemar test, one-sided: how likely such counts are where the shadow differs no more often than the twin.',
+  }),
+}
+
+const NoiseSchema = closed({
+  paired: Count('Pairs that had a twin.'),
+  ...PAIRED,
   rate: Type.Number({ description: 'Share in which the twin differs, 0 to 1.' }),
-  p: Type.Number({ description: 'Exact McNemar test, one-sided: how likely this is noise.' }),
   relative: Type.Number({ description: "Diffy's relative ratio, in percent." }),
   absolute: Type.Number({ description: "Diffy's absolute ratio, in percent." }),
+  kinds: byKind(closed(PAIRED), 'The same counts by kind of difference.'),
 })
 
 const FIELD = {
@@ -63,12 +76,7 @@ const FIELD = {
     anyOf: [{ type: 'null' }, NoiseSchema],
     description: 'Beside the twin; null without one.',
   }),
-  kinds: Type.Unsafe<object>({
-    type: 'object',
-    properties: Object.fromEntries(DIFFERENCE_KINDS.map(kind => [kind, Count()])),
-    additionalProperties: false,
-    description: 'Differences by kind; those without any are left out.',
-  }),
+  kinds: byKind(Count(), 'Differences by kind; those without any are left out.'),
   firstSeen: Instant('When something differed first.'),
   lastSeen: Instant('And last.'),
   samples: Type.Array(SampleSchema, { maxItems: 5, description: 'Five at random, in the order of time.' }),

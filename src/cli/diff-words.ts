@@ -1,6 +1,6 @@
 // One field of a report of differences in words: how often it differs, in which way, and what stood there once.
 import type { FieldView } from '../control/differences-view.ts'
-import type { Sample, Shown } from '../shadow/entry.ts'
+import type { Sample, Shown } from '../report/entry.ts'
 import { shortened } from './screen.ts'
 import { figure, percent } from './words.ts'
 

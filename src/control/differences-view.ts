@@ -2,10 +2,10 @@
 // beside them, a verdict for each field, and what matters first. Put together when it is asked for.
 import type { MirrorConfig } from '../config/schema.ts'
 import type { DifferenceKind, MirrorOutcome } from '../observe/cells.ts'
-import type { ReportEntry, Sample } from '../shadow/entry.ts'
-import { type EndpointReport, isBodyPath, type MirrorReport } from '../shadow/report.ts'
-import { diffyRatios, wilson } from '../shadow/statistics.ts'
-import { pOf, type Verdict, verdictOf } from '../shadow/verdict.ts'
+import type { Paired, ReportEntry, Sample } from '../report/entry.ts'
+import { type EndpointReport, isBodyPath, type MirrorReport } from '../report/report.ts'
+import { diffyRatios, wilson } from '../report/statistics.ts'
+import { pOf, testsOf, type Verdict, verdictOf } from '../report/verdict.ts'
 
 /** What became of the requests that a mirror may copy. */
 export type RequestCounts = Record<MirrorOutcome, number>
@@ -20,12 +20,9 @@ type Rate = {
 }
 
 /** What shadow and twin have in common at a path. */
-export type NoiseView = {
+export type NoiseView = Paired & {
   /** Pairs of the endpoint with a twin. */
   paired: number
-  shadowOnly: number
-  twinOnly: number
-  both: number
   /** Share of the pairs in which the twin differs. */
   rate: number
   /** Of the exact McNemar test. */
@@ -33,6 +30,8 @@ export type NoiseView = {
   /** Diffy's ratios, in percent. */
   relative: number
   absolute: number
+  /** The same counts by kind: a field whose values are noise may still be missing in the shadow alone. */
+  kinds: Partial<Record<DifferenceKind, Paired & { p: number }>>
 }
 
 export type FieldView = Rate & {
@@ -128,7 +127,8 @@ function foundView(all: readonly EndpointReport[], { noise, endpoint }: ViewOpti
 }
 
 function endpointView({ entry, fields }: EndpointReport): EndpointView {
-  const views = [...fields.values()].map(field => fieldView(field, entry, fields.size))
+  const tests = [...fields.values()].reduce((sum, field) => sum + testsOf(field), 0)
+  const views = [...fields.values()].map(field => fieldView(field, entry, tests))
   const isDifference = ({ verdict }: FieldView) => verdict === 'difference'
   return {
     endpoint: entry.endpoint,
@@ -138,11 +138,11 @@ function endpointView({ entry, fields }: EndpointReport): EndpointView {
   }
 }
 
-function fieldView(field: ReportEntry, endpoint: ReportEntry, fields: number): FieldView {
+function fieldView(field: ReportEntry, endpoint: ReportEntry, tests: number): FieldView {
   const { paired } = endpoint
   // What was found in a body that was compared in part counts too, and what fell together at one path twice.
   const compared = isBodyPath(field.path!) ? Math.max(endpoint.whole, field.differing) : endpoint.compared
-  const verdict = verdictOf(field, { compared, paired, fields })
+  const verdict = verdictOf(field, { compared, paired, tests })
   const rate =
     verdict === 'truncated'
       ? rateOf(field.kinds.truncated!, endpoint.compared)
@@ -160,13 +160,15 @@ function fieldView(field: ReportEntry, endpoint: ReportEntry, fields: number): F
 }
 
 function noiseOf(field: ReportEntry, paired: number): NoiseView {
-  const { shadowOnly, twinOnly, both } = field
+  const { shadowOnly, twinOnly, both, pairedKinds } = field
+  const kinds = Object.entries(pairedKinds).map(([kind, counts]) => [kind, { ...counts, p: pOf(counts) }])
   return {
     ...{ paired, shadowOnly, twinOnly, both },
     // Where paths fell together, a pair counts for each of them.
     rate: Math.min(1, (twinOnly + both) / paired),
     p: pOf(field),
     ...diffyRatios(shadowOnly + both, twinOnly + both, paired),
+    kinds: Object.fromEntries(kinds),
   }
 }
 

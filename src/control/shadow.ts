@@ -8,7 +8,7 @@ import { createBell, createRing } from '../mirror/ring.ts'
 import { bytesOf, type Counters } from '../observe/counters.ts'
 import type { LiveCells } from '../observe/live.ts'
 import type { Log } from '../observe/log.ts'
-import type { ReportEntry } from '../shadow/entry.ts'
+import type { ReportEntry } from '../report/entry.ts'
 import type { FromShadow, MirrorSetup, ShadowStart, Target, ToShadow } from '../shadow/protocol.ts'
 import type { MirrorLink, Rows } from '../snapshot/protocol.ts'
 

@@ -6,7 +6,7 @@ import { ROW, VERSION_CELL } from '../observe/cells.ts'
 import { bytesOf, Counters } from '../observe/counters.ts'
 import { LIVE, LiveCells } from '../observe/live.ts'
 import type { Log } from '../observe/log.ts'
-import type { ReportEntry } from '../shadow/entry.ts'
+import type { ReportEntry } from '../report/entry.ts'
 import {
   type FromWorker,
   type Leaving,

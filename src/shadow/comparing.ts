@@ -1,14 +1,15 @@
 // Compares what the shadow, and the twin, answered with what the primary did, for one mirror: counts what
 // differs and adds it to the report. Values leave this place only in the form that the redactor gives them.
+
+import type { Answer } from '../compare/answer.ts'
+import { AnswerComparer } from '../compare/compare-answers.ts'
+import type { Comparison } from '../compare/difference.ts'
 import type { CompareConfig } from '../config/schema-mirror.ts'
 import { parseSize } from '../config/units.ts'
-import type { Answer } from './answer.ts'
-import { AnswerComparer } from './compare-answers.ts'
+import { endpointName } from '../report/endpoint-name.ts'
+import { Redactor } from '../report/redact.ts'
+import type { Pair, Report } from '../report/report.ts'
 import type { CopyHead } from './copy-head.ts'
-import type { Comparison } from './difference.ts'
-import { endpointName } from './endpoint-name.ts'
-import { Redactor } from './redact.ts'
-import type { Pair, Report } from './report.ts'
 import type { Sent } from './sender.ts'
 import type { Tally } from './tally.ts'
 

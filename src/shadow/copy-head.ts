@@ -1,6 +1,6 @@
 // Reads the head texts that come out of the rings: of a copy, and of the primary's answer to it. Both were
 // written by the data plane, which has judged them, so nothing is judged again and nothing is refused here.
-import type { Headers } from './answer.ts'
+import type { Headers } from '../compare/answer.ts'
 
 /** The request that was copied, as the upstream got it. */
 export type CopyHead = {

@@ -1,6 +1,6 @@
 // A copy of a request, and of the primary's answer to it, as records bring them. Several mirrors may send the same
 // copy; its bytes are kept once.
-import type { Answer } from './answer.ts'
+import type { Answer } from '../compare/answer.ts'
 import { type CopyHead, parseAnswerHead, parseCopyHead } from './copy-head.ts'
 import type { Delivery } from './delivery.ts'
 

@@ -1,7 +1,7 @@
 // One copy on its way: a request to a shadow and its answer, as far as it is wanted. undici tells it what happens;
 // whatever the shadow does, it ends once, in time, and holds no more of the answer than it may keep.
 import type { Dispatcher } from 'undici'
-import type { Answer, Headers } from './answer.ts'
+import type { Answer, Headers } from '../compare/answer.ts'
 import { ConnectTimeout, type ShadowConnection } from './connection.ts'
 import { joinFields } from './copy-head.ts'
 

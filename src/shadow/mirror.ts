@@ -1,16 +1,17 @@
 // One mirror as the shadow worker runs it: takes copies up as long as its queue has room, sends them while the
 // shadow has, brings the answers together and has them compared. Every copy is counted, on whatever path it ends.
+
+import type { Answer } from '../compare/answer.ts'
 import { parseDuration, parseSize } from '../config/units.ts'
 import type { MirrorOutcome } from '../observe/cells.ts'
 import { GATE, LIVE, type LiveCells, type LiveRow } from '../observe/live.ts'
-import type { Answer } from './answer.ts'
+import type { Report } from '../report/report.ts'
 import { Comparing } from './comparing.ts'
 import type { Copy } from './copy.ts'
 import { Delivery } from './delivery.ts'
 import type { OneByOne } from './one-by-one.ts'
 import type { MirrorSetup } from './protocol.ts'
 import { Queue } from './queue.ts'
-import type { Report } from './report.ts'
 import { Sender, type Sent } from './sender.ts'
 import { type Region, Tally } from './tally.ts'
 import { Wait } from './wait.ts'

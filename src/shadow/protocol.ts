@@ -1,7 +1,7 @@
 // The messages between the control plane and the shadow worker. Copies of requests do not travel this way but
 // through rings (mirror/ring.ts), one per data-plane worker.
 import type { HeaderEditConfig, MirrorConfig } from '../config/schema.ts'
-import type { ReportEntry } from './entry.ts'
+import type { ReportEntry } from '../report/entry.ts'
 
 /** A version that gets copies. */
 export type Target = {

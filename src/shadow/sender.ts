@@ -1,9 +1,10 @@
 // Sends copies to a version: to its usable endpoints by weight, unless its breaker is open. Whatever the version
 // does, each copy has one outcome, in time, and nothing here throws.
+
+import type { Answer } from '../compare/answer.ts'
 import type { LiveCells, LiveRow } from '../observe/live.ts'
 import { FULL_SHARE, LIVE } from '../observe/live.ts'
 import { SmoothRoundRobin } from '../route/round-robin.ts'
-import type { Answer } from './answer.ts'
 import { Breaker } from './breaker.ts'
 import { CopyHeaders } from './copy-headers.ts'
 import { ShadowEndpoint } from './endpoint.ts'

@@ -4,11 +4,11 @@ import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { RingReader, sleepUntilWoken, wake } from '../mirror/ring.ts'
 import { LiveCells } from '../observe/live.ts'
+import { Report } from '../report/report.ts'
 import { Copies } from './copies.ts'
 import { Mirrors } from './mirrors.ts'
 import { OneByOne } from './one-by-one.ts'
 import type { FromShadow, ShadowStart, ToShadow } from './protocol.ts'
-import { Report } from './report.ts'
 import { ThrottledLog } from './throttled-log.ts'
 
 /** Records that are read from one ring before sockets and timers get their turn. */

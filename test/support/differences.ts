@@ -1,8 +1,9 @@
 // Pairs of answers as the shadow worker compares them, for tests of the report that need no traffic.
+
+import type { Comparison, Difference } from '../../src/compare/difference.ts'
 import type { DifferenceKind } from '../../src/observe/cells.ts'
-import type { Comparison, Difference } from '../../src/shadow/difference.ts'
-import type { Shown } from '../../src/shadow/entry.ts'
-import type { Pair, Report } from '../../src/shadow/report.ts'
+import type { Shown } from '../../src/report/entry.ts'
+import type { Pair, Report } from '../../src/report/report.ts'
 import { Store } from '../../src/store/sqlite.ts'
 
 /** What differs: a path, how, and what the shadow has there. */

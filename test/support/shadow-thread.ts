@@ -6,7 +6,7 @@ import type { MirrorConfig } from '../../src/config/schema-mirror.ts'
 import { CUT, createBell, createRing, RECORD, RingWriter, WHOLE, WITH_ANSWER } from '../../src/mirror/ring.ts'
 import { COMPARISONS, DIFFERENCE_KINDS, MIRROR_CELL, MIRROR_OUTCOMES, ROW } from '../../src/observe/cells.ts'
 import { FULL_SHARE, GATE, LIVE, LiveCells } from '../../src/observe/live.ts'
-import type { ReportEntry } from '../../src/shadow/entry.ts'
+import type { ReportEntry } from '../../src/report/entry.ts'
 import type { FromShadow, MirrorSetup, Target, ToShadow } from '../../src/shadow/protocol.ts'
 import { poll } from './turnout.ts'
 

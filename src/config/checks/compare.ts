@@ -1,8 +1,8 @@
 // How the answers of a shadow are compared: paths, normalizers and headers that can be meant, and no secret
 // among what is kept.
-import { checkNormalizer } from '../../shadow/normalize.ts'
-import { checkPathPattern } from '../../shadow/path-pattern.ts'
-import { isForbidden } from '../../shadow/secret.ts'
+import { checkNormalizer } from '../../compare/normalize.ts'
+import { checkPathPattern } from '../../compare/path-pattern.ts'
+import { isForbidden } from '../../report/secret.ts'
 import { type Path, shorten } from '../problems.ts'
 import type { CompareConfig } from '../schema.ts'
 import type { Loose } from '../shape.ts'

@@ -1,6 +1,6 @@
 // Values as texts, both bounded in size however large the value is: one that is the same for equal values, to be
 // hashed, and one for people, in which nothing that looks secret is left.
-import { ExactNumber } from './exact-number.ts'
+import { ExactNumber } from '../compare/exact-number.ts'
 import { holdsSecret, looksSecret } from './secret.ts'
 
 /** Characters of the text that is hashed, and levels and keys of an object that go into it. */

@@ -1,7 +1,7 @@
 // The name under which answers are reported: the method and the path with a placeholder for all that is not a word
 // of the API itself. Names must be few, and must not tell who or what was asked for: paths hold ids, mails and tokens.
 import { METHODS } from 'node:http'
-import { isOpaque } from './opaque.ts'
+import { isOpaque } from '../compare/opaque.ts'
 
 /** More segments than that become `**`. */
 const SEGMENTS = 12

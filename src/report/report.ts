@@ -1,8 +1,9 @@
 // The report: per shadow, endpoint and field path how many pairs of answers were compared and differ, in plain counts
 // that add up. The shadow worker fills one and hands it over piece by piece; the control plane merges the pieces.
+
+import type { Comparison, Difference } from '../compare/difference.ts'
 import type { DifferenceKind } from '../observe/cells.ts'
-import type { Comparison, Difference } from './difference.ts'
-import type { ReportEntry, Sample, Shown } from './entry.ts'
+import type { Paired, ReportEntry, Sample, Shown } from './entry.ts'
 import { FreshValues } from './fresh-values.ts'
 
 /** Endpoints of a shadow, and paths of an endpoint, that are told apart; what comes later is put together. */
@@ -43,8 +44,8 @@ export type MirrorReport = {
   readonly endpoints: Map<string, EndpointReport>
 }
 
-/** Where in a pair the shadow and the twin differ from the primary; paths that fell together are one field. */
-type Field = { entry: ReportEntry; path: string; shadow: boolean; twin: boolean }
+/** How the shadow and the twin differ from the primary in a pair; paths that fell together are one field. */
+type Field = { entry: ReportEntry; path: string; shadow: DifferenceKind[]; twin: DifferenceKind[] }
 
 export class Report {
   readonly #mirrors = new Map<string, MirrorReport>()
@@ -72,7 +73,7 @@ export class Report {
     const fieldAt = (path: string) => {
       const field = fieldOf(endpoint, path, time)
       let known = fields.get(field)
-      if (known === undefined) fields.set(field, (known = { entry: field, path, shadow: false, twin: false }))
+      if (known === undefined) fields.set(field, (known = { entry: field, path, shadow: [], twin: [] }))
       return known
     }
     for (const difference of shadow.differences) {
@@ -82,18 +83,18 @@ export class Report {
       count(field.entry.kinds, kind)
       this.#sample(pair, field.entry, difference, time)
       if (kind === 'truncated') continue
-      if (!field.shadow) this.#tryValue(pair, field.entry, difference)
-      field.shadow = true
+      if (field.shadow.length === 0) this.#tryValue(pair, field.entry, difference)
+      field.shadow.push(kind)
     }
-    for (const { path, kind } of twin?.differences ?? []) if (kind !== 'truncated') fieldAt(path).twin = true
+    for (const { path, kind } of twin?.differences ?? []) if (kind !== 'truncated') fieldAt(path).twin.push(kind)
 
     let [shadowDiffers, twinDiffers] = [false, false]
     for (const field of fields.values()) {
       extend(field.entry, time, time)
-      if (field.shadow) field.entry.differing++
+      if (field.shadow.length > 0) field.entry.differing++
       if (twin !== null) countTwin(field, shadow, twin)
-      shadowDiffers ||= field.shadow
-      twinDiffers ||= field.twin
+      shadowDiffers ||= field.shadow.length > 0
+      twinDiffers ||= field.twin.length > 0
     }
     if (shadowDiffers) entry.differing++
     if (twin !== null) countOutcome(entry, shadowDiffers, twinDiffers)
@@ -223,7 +224,7 @@ function emptyEntry(
   return {
     ...{ service, version, endpoint, path },
     ...{ compared: 0, whole: 0, paired: 0, differing: 0, shadowOnly: 0, twinOnly: 0, both: 0 },
-    ...{ kinds: {}, firstSeen: time, lastSeen: time, samples: [], tried: 0, fresh: 0 },
+    ...{ kinds: {}, pairedKinds: {}, firstSeen: time, lastSeen: time, samples: [], tried: 0, fresh: 0 },
   }
 }
 
@@ -232,14 +233,25 @@ function addUp(entry: ReportEntry, part: ReportEntry): void {
   entry.whole += part.whole
   entry.paired += part.paired
   entry.differing += part.differing
-  entry.shadowOnly += part.shadowOnly
-  entry.twinOnly += part.twinOnly
-  entry.both += part.both
+  addPaired(entry, part)
   for (const [kind, times] of Object.entries(part.kinds)) count(entry.kinds, kind as DifferenceKind, times)
+  for (const [kind, paired] of Object.entries(part.pairedKinds)) {
+    addPaired(pairedOf(entry, kind as DifferenceKind), paired)
+  }
   extend(entry, part.firstSeen, part.lastSeen)
   for (const sample of part.samples) insert(entry.samples, sample)
   entry.tried += part.tried
   entry.fresh += part.fresh
+}
+
+function addPaired(counts: Paired, part: Paired): void {
+  counts.shadowOnly += part.shadowOnly
+  counts.twinOnly += part.twinOnly
+  counts.both += part.both
+}
+
+function pairedOf({ pairedKinds }: ReportEntry, kind: DifferenceKind): Paired {
+  return (pairedKinds[kind] ??= { shadowOnly: 0, twinOnly: 0, both: 0 })
 }
 
 /** ISO times in UTC compare as texts. */
@@ -264,15 +276,18 @@ function insert(samples: Sample[], sample: Sample): void {
  * that never came, says nothing about the rest.
  */
 function countTwin({ entry, path, shadow, twin }: Field, ofShadow: Comparison, ofTwin: Comparison): void {
-  if (!shadow && !(twin && covers(ofShadow, path))) return
-  if (!twin && !covers(ofTwin, path)) return
-  countOutcome(entry, shadow, twin)
+  if (shadow.length === 0 && !(twin.length > 0 && covers(ofShadow, path))) return
+  if (twin.length === 0 && !covers(ofTwin, path)) return
+  countOutcome(entry, shadow.length > 0, twin.length > 0)
+  for (const kind of new Set([...shadow, ...twin])) {
+    countOutcome(pairedOf(entry, kind), shadow.includes(kind), twin.includes(kind))
+  }
 }
 
-function countOutcome(entry: ReportEntry, shadow: boolean, twin: boolean): void {
-  if (shadow && twin) entry.both++
-  else if (shadow) entry.shadowOnly++
-  else if (twin) entry.twinOnly++
+function countOutcome(counts: Paired, shadow: boolean, twin: boolean): void {
+  if (shadow && twin) counts.both++
+  else if (shadow) counts.shadowOnly++
+  else if (twin) counts.twinOnly++
 }
 
 function covers({ differences, isWhole }: Comparison, path: string): boolean {

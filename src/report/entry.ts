@@ -25,8 +25,11 @@ export type Sample = {
   lot: number
 }
 
+/** Of the pairs with a twin: those in which only the shadow differs, only the twin, both. */
+export type Paired = { shadowOnly: number; twinOnly: number; both: number }
+
 /** Counts of one field path; `path` null: of the endpoint as a whole. All times are ISO. */
-export type ReportEntry = {
+export type ReportEntry = Paired & {
   service: string
   /** The shadow. */
   version: string
@@ -41,12 +44,10 @@ export type ReportEntry = {
   paired: number
   /** Pairs that differ here; for the endpoint: anywhere, `truncated` not counted. */
   differing: number
-  /** Of the pairs with a twin: only the shadow differs here, only the twin, both. */
-  shadowOnly: number
-  twinOnly: number
-  both: number
   /** Differences of the shadow by kind. */
   kinds: Partial<Record<DifferenceKind, number>>
+  /** The pairs with a twin once more by kind: a field may be noisy in its values and yet be gone in the shadow alone. */
+  pairedKinds: Partial<Record<DifferenceKind, Paired>>
   firstSeen: string
   lastSeen: string
   /** Five at most. */

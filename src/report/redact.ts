@@ -1,9 +1,9 @@
 // What may be kept of a differing value: its type, its length and a keyed hash, which tells equal values from others
 // and nothing else. The value itself only where `reveal` names its path, and never what is secret.
 import { createHmac, randomBytes } from 'node:crypto'
-import type { Difference } from './difference.ts'
+import type { Difference } from '../compare/difference.ts'
+import { PathRules } from '../compare/path-pattern.ts'
 import type { Shown } from './entry.ts'
-import { PathRules } from './path-pattern.ts'
 import { isForbidden, looksSecret } from './secret.ts'
 import { canonicalText, shownText, typeOf } from './value-text.ts'
 

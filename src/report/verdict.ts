@@ -1,7 +1,7 @@
 // What the counts of a field say about it: whether the shadow differs there, or only as much as a second copy of the
 // primary does. Nothing is called noise because it is frequent; without a twin noise can only be suspected.
 import type { DifferenceKind } from '../observe/cells.ts'
-import type { ReportEntry } from './entry.ts'
+import type { Paired, ReportEntry } from './entry.ts'
 import { mcnemar } from './statistics.ts'
 
 /**
@@ -12,8 +12,8 @@ import { mcnemar } from './statistics.ts'
 export const VERDICTS = ['difference', 'unclear', 'suspected_noise', 'noise', 'truncated'] as const
 export type Verdict = (typeof VERDICTS)[number]
 
-/** How often, per endpoint, a field that does not differ may be called one that does. */
-const ALPHA = 0.01
+/** How often, per endpoint, a field that does not differ may be called one that does. Reports are read again and again. */
+const ALPHA = 0.001
 
 /** Without a twin: pairs and tried values it takes, and shares of them that differ and that are new. */
 const SUSPECT = { pairs: 50, differing: 0.95, values: 20, fresh: 0.9 }
@@ -21,9 +21,14 @@ const SUSPECT = { pairs: 50, differing: 0.95, values: 20, fresh: 0.9 }
 /** Kinds that ids, times and random order have; a field that is gone or has another type is no noise of that sort. */
 const NOISY: readonly DifferenceKind[] = ['value', 'header', 'bytes', 'length', 'order']
 
-/** P of the exact McNemar test for a field. */
-export function pOf({ shadowOnly, twinOnly }: ReportEntry): number {
+/** P of the exact McNemar test. */
+export function pOf({ shadowOnly, twinOnly }: Paired): number {
   return mcnemar(shadowOnly, twinOnly)
+}
+
+/** How many tests a field is put to: as a whole, and by kind. */
+export function testsOf({ pairedKinds }: ReportEntry): number {
+  return 1 + Object.keys(pairedKinds).length
 }
 
 /** What an endpoint and one of its fields had in common. */
@@ -32,15 +37,15 @@ type Counted = {
   compared: number
   /** Pairs of the endpoint that had a twin. */
   paired: number
-  /** Fields of the endpoint that are known; each of them could be called a difference by chance. */
-  fields: number
+  /** Tests of all fields of the endpoint; each of them could find a difference by chance. */
+  tests: number
 }
 
-export function verdictOf(field: ReportEntry, { compared, paired, fields }: Counted): Verdict {
+export function verdictOf(field: ReportEntry, { compared, paired, tests }: Counted): Verdict {
   const kinds = Object.keys(field.kinds) as DifferenceKind[]
   if (kinds.length > 0 && kinds.every(kind => kind === 'truncated')) return 'truncated'
   if (paired === 0) return isSuspect(field, compared, kinds) ? 'suspected_noise' : 'difference'
-  if (field.shadowOnly > 0 && pOf(field) * fields < ALPHA) return 'difference'
+  if ([field, ...Object.values(field.pairedKinds)].some(counts => pOf(counts) * tests < ALPHA)) return 'difference'
   return field.twinOnly + field.both > 0 ? 'noise' : 'unclear'
 }
 
