@@ -288,4 +288,9 @@ function logLevel(flag: Values[string]): LogLevel | null {
   return level as LogLevel
 }
 
-process.exit(await main(process.argv.slice(2)))
+const code = await main(process.argv.slice(2))
+// A proxy that has stopped waits for nobody who reads its log.
+if (process.argv[2] === 'run') process.exit(code)
+// A pipe takes 64 KiB at once, and an exit would cut off the rest, say of an export.
+process.stdout.on('error', () => process.exit(code))
+process.stdout.write('', () => process.exit(code))

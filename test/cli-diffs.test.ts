@@ -217,6 +217,16 @@ test('where a sample does not fit, its hashes go first', async () => {
   expect(await last(whole.length - 1)).toBe('      41 missing; in r-1 primary number, shadow string of 12')
 })
 
+test('where it still does not fit, the request id goes rather than the end of the line', async () => {
+  const value = { type: 'string', length: 36, hash: 'a0b1c2d3e4f5', value: null }
+  const samples = [{ time: ago(1), requestId: '336990db5c611c34-527', kind: 'value', primary: value, shadow: value }]
+  const endpoints = [endpoint('GET /cart', [field('body.a', { samples })])]
+  const last = async (columns: number) => plain((await printed([mirror({ endpoints })], columns)).at(-1)!)
+  const whole = '      41 missing; in 336990db5c611c34-527 primary string of 36, shadow string of 36'
+  expect(await last(whole.length)).toBe(whole)
+  expect(await last(80)).toBe('      41 missing; primary string of 36, shadow string of 36')
+})
+
 test('a narrow terminal still shows the ends of a path', async () => {
   const endpoints = [endpoint('GET /items/{id}', [field('body.items[*].price.amount')])]
   const lines = (await printed([mirror({ endpoints })], 20)).map(plain)

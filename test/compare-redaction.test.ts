@@ -196,6 +196,11 @@ describe('reveal', () => {
     )
   })
 
+  test('shows no key that is a secret itself', () => {
+    const value = { [`token=${SECRET}`]: 1, [`https://ann:${SECRET}@example.com/`]: 2, price: 3 }
+    expect(shown(['**'], 'body.x', value).value).toBe('{"…":"…","…":2,"price":3}')
+  })
+
   test('shows no bytes', () => {
     expect(shown(['**', 'body'], 'body', Buffer.from(`{"password":"${SECRET}"`)).value).toBeNull()
   })

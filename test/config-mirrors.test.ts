@@ -336,7 +336,7 @@ describe('refuses', () => {
     [
       'a limit that is too small to compare anything',
       comparing('bodyBytes: 100'),
-      '15:24: CONFIG_RANGE compare.bodyBytes: 100 is out of range. Choose from 1KiB to 16MiB.',
+      '15:24: CONFIG_RANGE compare.bodyBytes: 100 is out of range. Choose from 1KiB to 4MiB.',
     ],
   ])('%s', (_, text, problem) => {
     expect(saidOf(text)).toEqual([problem])
@@ -429,7 +429,7 @@ describe('warns of', () => {
       withMirror('percent: 1', `${SPLIT}      rules: [{ match: { methods: [PUT] }, version: blue }]\n`),
     ],
     ['a queue that is just large enough', withMirror('queue: { bytes: 1MiB }\ncompare: { control: blue }')],
-    ['the largest limits', withMirror('bodyBytes: 16MiB\ncompare: { control: blue, bodyBytes: 16MiB }')],
+    ['the largest limits', withMirror('bodyBytes: 16MiB\ncompare: { control: blue, bodyBytes: 4MiB }')],
     ['a comparison of status and headers alone', comparing('ignore: [body]\nheaders: [etag]')],
   ])('nothing in %s', (_, text) => {
     expect(problemsOf(text)).toEqual([])

@@ -2,7 +2,7 @@
 // lost to a store that fails.
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { parseConfig } from '../src/config/load.ts'
-import { Differences } from '../src/control/differences.ts'
+import { Differences, SAVE_BATCH } from '../src/control/differences.ts'
 import { Events } from '../src/control/events.ts'
 import { MIRROR_CELL, MIRROR_OUTCOMES, ROW } from '../src/observe/cells.ts'
 import { Counters } from '../src/observe/counters.ts'
@@ -178,6 +178,22 @@ test('a store that fails loses nothing: it is told once, and all is stored when 
   expect(stored(store)).toEqual(['green null 10 10', 'green body.a 0 10'])
   close()
   expect(counts(open(dir).differences)).toEqual({ green: [10, 10] })
+})
+
+test('of very many changes a part is stored at a time, and all of them at the close', () => {
+  const { dir, differences, store, close } = open()
+  const endpoints = Array.from({ length: SAVE_BATCH + 100 }, (_, i) => `GET /${i % 100}`)
+  const many = endpoints.flatMap((endpoint, i) => found(1, { endpoint, shadow: [[`body.f${i}`]] }))
+  // An endpoint and a field each; endpoints come again.
+  const entries = endpoints.length + 100
+  differences.found(many)
+  vi.advanceTimersByTime(1000)
+  expect(stored(store)).toHaveLength(SAVE_BATCH)
+  vi.advanceTimersByTime(1000)
+  expect(stored(store)).toHaveLength(entries)
+  differences.found(many)
+  close()
+  expect(counts(open(dir).differences)).toEqual({ green: [2 * endpoints.length, 2 * endpoints.length] })
 })
 
 test('a slow store is given time: ten times as long as a write took', () => {

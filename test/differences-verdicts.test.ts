@@ -79,6 +79,37 @@ test('with a twin, what differs by nature is noise and what differs in the shado
   expect(view(report, { noise: 'raw' }).mirrors[0]).toMatchObject({ hiddenAsNoise: 0 })
 })
 
+test('noise is only what the twin does too, in the same way and nearly as often: all else is shown', () => {
+  const report = new Report()
+  add(report, 40, i => ({
+    shadow: [
+      fresh('body.id'),
+      ...(i < 4 ? ([['body.gone', 'missing']] as Found[]) : []),
+      // Too few to be sure, and too many for the one of the twin.
+      ...(i < 5 ? ([['body.often']] as Found[]) : []),
+    ],
+    twin: [fresh('body.id'), fresh('body.gone'), ...(i === 0 ? ([['body.often']] as Found[]) : [])],
+  }))
+  expect(verdicts(report)).toEqual({ 'body.id': 'noise', 'body.gone': 'unclear', 'body.often': 'unclear' })
+})
+
+test('where most pairs have no twin, a few with one do not make noise of the rest', () => {
+  const report = new Report()
+  // Now and then both differ; then the twin is gone, and the shadow breaks.
+  add(report, 100, i => ({ shadow: i < 10 ? [fresh('body.a')] : [], twin: i < 10 ? [fresh('body.a')] : [] }))
+  expect(verdicts(report)).toEqual({ 'body.a': 'noise' })
+  add(report, 100, () => ({ shadow: [fresh('body.a')] }))
+  expect(verdicts(report)).toEqual({ 'body.a': 'unclear' })
+})
+
+test('fields that fell together are no noise because one of them is', () => {
+  const report = new Report()
+  for (let i = 0; i < 300; i++) add(report, 1, { shadow: [[`body.f${i}`]], twin: [[`body.f${i}`]] })
+  add(report, 1000, i => ({ shadow: [fresh('body.id'), ['body.price', 'value', i]], twin: [fresh('body.id')] }))
+  const [other] = fields(report, { noise: 'subtracted' })
+  expect(other).toMatchObject({ path: '__other__', verdict: 'unclear', noise: { shadowOnly: 0, both: 1000 } })
+})
+
 test('the noise of a field is told in counts, in p and in the ratios of Diffy', () => {
   const report = new Report()
   add(report, 10, { shadow: [['body.a']], twin: [] })

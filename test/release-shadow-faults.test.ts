@@ -23,8 +23,11 @@ const HARD = rounds(200, 3)
 const HEALTHY = 50
 /** Faults at the same time; one by one, its memory is known of each. */
 const AT_ONCE = rounds(1, 8)
-/** What the mirrors of a group may cost turnout above what it needs for those that work, in MiB. */
-const MEMORY_MIB = 400
+/**
+ * What the mirrors of all groups may cost turnout above what it needs for those that work, in MiB. Each of them may
+ * hold 64 MiB of copies and as much of answers that are on their way, and the system gets little of that back.
+ */
+const MEMORY_MIB = rounds(1000, 400)
 /** How long copies may take to come to an end, in ms. */
 const PATIENCE_MS = 60_000
 
@@ -62,13 +65,13 @@ const KINDS: Record<string, string[]> = {
 
 /** What may become of the copies for a fault. */
 function outcomesOf(name: string): string[] {
-  if (SLOW.includes(name)) return ['timeout', 'shadow_down']
-  return BROKEN.includes(name) ? ['error', 'shadow_down'] : ['answered', 'queue_full']
+  if (SLOW.includes(name)) return ['timeout', 'shadow_down', 'queue_full']
+  return BROKEN.includes(name) ? ['error', 'shadow_down', 'queue_full'] : ['answered', 'queue_full']
 }
 
 /** Mirrors with and without comparison, and one with a good shadow whose twin is bad. */
 function faultyService(name: string, blue: App, good: App, fault: { url: string }) {
-  const compare = { bodyBytes: '2MiB', arrays: { 'body.set': 'set' } }
+  const compare = { arrays: { 'body.set': 'set' }, ...(name in HARD_DOCUMENTS ? { bodyBytes: '1MiB' } : {}) }
   // Who gets time enough is never cut off because this machine is busy.
   const timeout = SLOW.includes(name) ? '400ms' : '20s'
   return mirrored(
@@ -79,7 +82,7 @@ function faultyService(name: string, blue: App, good: App, fault: { url: string 
       { to: 'drained', timeout },
       { to: 'good', compare: { ...compare, control: 'twin' }, timeout: SLOW.includes(name) ? '3s' : '20s' },
     ],
-    { timeouts: { connect: '200ms' } },
+    name === 'black-hole' ? { timeouts: { connect: '200ms' } } : {},
   )
 }
 

@@ -6,7 +6,8 @@ import { mirrored, type Reply, type Seen, send, services, settled, startApp } fr
 import { poll, spawnTurnout, startProcess } from './support/turnout.ts'
 import { get } from './support/wire.ts'
 
-const REQUESTS = rounds(50_000, 2000)
+/** Enough even so for 15 of the rare difference: fewer than 14 are not told from chance. */
+const REQUESTS = rounds(50_000, 2500)
 
 /** Who answers: the primary, the copy that the primary gets as its own twin, or the candidate. */
 type Role = 'primary' | 'twin' | 'candidate'
@@ -232,7 +233,7 @@ test(`of ${REQUESTS} mirrored requests exactly the planted differences are repor
   const named = (found: Found) => found.map(({ endpoint, path, kinds }: Found) => [endpoint, path, kinds])
   const isDifference = ({ verdict }: Found) => verdict === 'difference'
   expect(named(fields(subtracted))).toEqual(PLANTED)
-  expect(fields(subtracted).every(isDifference)).toBe(true)
+  expect(fields(subtracted).filter(field => !isDifference(field))).toEqual([])
   expect(named(fields(raw).filter(isDifference))).toEqual(PLANTED)
   const others = fields(raw).filter(field => !isDifference(field))
   expect(others.map(({ endpoint, path, kinds }) => [endpoint, path, Object.keys(kinds).join()])).toEqual(NOISE)

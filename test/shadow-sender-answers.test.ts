@@ -62,7 +62,7 @@ test('answers without a body are read to their end', async () => {
   expect(await ask('GET', '/empty')).toMatchObject({ status: 200, text: '', isCut: false })
 })
 
-test('a body is kept up to the limit, to the byte', async () => {
+test('a body is kept up to the limit, to the byte, and one that is longer not at all', async () => {
   const long = response(200, ['Connection: close'], 'x'.repeat(11))
   const upstream = await startUpstream({
     '/10': ok('x'.repeat(10)),
@@ -78,7 +78,7 @@ test('a body is kept up to the limit, to the byte', async () => {
     ['/dribble', true],
   ] as const) {
     const answer = await sender.ask({ target }, 10)
-    expect([target, answer.text, answer.isCut]).toEqual([target, 'x'.repeat(10), isCut])
+    expect([target, answer.text, answer.isCut]).toEqual([target, isCut ? '' : 'x'.repeat(10), isCut])
   }
 })
 
@@ -88,7 +88,7 @@ test('a long body in small pieces is kept whole', async () => {
   const upstream = await startUpstream({ '*': response(200, ['Transfer-Encoding: chunked'], `${chunks}0\r\n\r\n`) })
   const sender = startSender([upstream.url])
   expect((await sender.ask({}, 20_000)).text === body).toBe(true)
-  expect(await sender.ask({}, 19_999)).toMatchObject({ text: body.slice(0, -1), isCut: true })
+  expect(await sender.ask({}, 19_999)).toMatchObject({ text: '', isCut: true })
 })
 
 test('an answer nobody wants is read up to 64 KiB, and its connection is used again', async () => {

@@ -137,3 +137,18 @@ test('close ends a connection that is idle at once', async () => {
   await sender.sender.close()
   await upstream.until(() => upstream.open === 0, 'the end of the connection')
 })
+
+test.each([
+  ['GET', 'answered', 2],
+  ['POST', 'error', 1],
+])('a kept connection that closes just as it is used again: %s is %s', async (method, outcome, connections) => {
+  const upstream = await startUpstream({ '/again': side => (side.id === 0 ? side.end() : side.write(ok())) })
+  const sender = startSender([upstream.url])
+  await sendMany(sender, 1)
+  expect((await sender.send({ method, target: '/again' })).outcome).toBe(outcome)
+  expect(upstream.sides.length).toBe(connections)
+  // A new connection that closes like this is a failure of the shadow.
+  upstream.scripts['/never'] = side => side.end()
+  expect((await startSender([upstream.url]).send({ method, target: '/never' })).outcome).toBe('error')
+  expect(upstream.sides.length).toBe(connections + 1)
+})

@@ -103,7 +103,7 @@ test('an endless body is cut', async () => {
   })
   const sender = startSender([upstream.url])
   for (const target of ['/length', '/chunked', '/close']) {
-    expect(await sender.ask({ target }, 100_000)).toMatchObject({ text: 'x'.repeat(100_000), isCut: true })
+    expect(await sender.ask({ target }, 100_000)).toMatchObject({ status: 200, text: '', isCut: true })
     expect(await sender.send({ target })).toMatchObject({ outcome: 'answered', answer: null })
     await upstream.until(() => upstream.open === 0, 'the end of the connections')
   }

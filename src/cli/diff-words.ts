@@ -16,14 +16,17 @@ function kindsOf({ kinds }: FieldView): string {
   return counts.map(([kind, count]) => `${figure(count)} ${kind}`).join(', ')
 }
 
-/** The kinds and the last sample, in a line of at most `width` characters. */
+/** The kinds and the last sample, in a line of at most `width` characters: what does not fit loses the request id. */
 export function detail(field: FieldView, width: number): string {
   const kinds = kindsOf(field)
   const sample = field.samples.at(-1)
   // Of an answer that did not come, or is not compared whole, there is nothing to show.
   if (sample === undefined || (sample.primary.type === 'absent' && sample.shadow.type === 'absent')) return kinds
-  const [before, between] = [`${kinds}; in ${sample.requestId} primary `, ', shadow ']
-  const room = Math.max(LEAST, width - before.length - between.length)
+  const between = ', shadow '
+  const roomBehind = (text: string) => width - text.length - between.length
+  const withId = `${kinds}; in ${sample.requestId} primary `
+  const before = roomBehind(withId) >= LEAST ? withId : `${kinds}; primary `
+  const room = Math.max(LEAST, roomBehind(before))
   const [primary, shadow] = shownIn(sample, room)
   // Who needs less than half leaves the rest to the other.
   const half = Math.floor(room / 2)

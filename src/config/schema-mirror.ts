@@ -40,10 +40,10 @@ const CompareSchema = object(
       default: [],
       description: 'Headers of the answers that are compared. The media type always is, cookies never are.',
     }),
-    bodyBytes: size('1KiB', '16MiB', {
+    bodyBytes: size('1KiB', '4MiB', {
       default: '256KiB',
       description:
-        'How much of a body is compared, as sent and decoded; a longer one is marked truncated. 1KiB to 16MiB.',
+        'How much of a body is compared, as sent and decoded; a longer one is marked truncated. 1KiB to 4MiB.',
     }),
     reveal: paths(
       'body.items[*].sku',

@@ -16,7 +16,9 @@ import { checkVersion, serviceOf } from './written-service.ts'
 
 /** Pause between two writes, in ms. */
 const SAVE_PAUSE = 1000
-/** A write that took longer, as with tens of thousands of changed entries, is followed by so many times its length. */
+/** Entries in a write: nothing else runs meanwhile, and a report may have tens of thousands. */
+export const SAVE_BATCH = 2000
+/** A slow write is followed by a pause of so many times its length. */
 const SAVE_REST = 10
 /** How often is looked for what has expired, in ms. */
 const EXPIRE_PAUSE = 3_600_000
@@ -92,7 +94,7 @@ export class Differences {
     this.#isClosed = true
     clearInterval(this.#expiring)
     if (this.#saving !== null) clearTimeout(this.#saving)
-    this.#save()
+    this.#save(Infinity)
   }
 
   /** A version that left the config is known as long as something of it is in the report. */
@@ -129,13 +131,14 @@ export class Differences {
     this.#saving.unref()
   }
 
-  /** Stores what has changed; what cannot be stored is tried again. */
-  #save(): void {
+  /** Stores what has changed, `limit` entries at most, the rest later; what cannot be stored is tried again. */
+  #save(limit = SAVE_BATCH): void {
     const { store, log } = this.#options
     if (this.#changed.size === 0 && this.#cleared.length === 0 && !this.#isExpiryDue) return
     const start = performance.now()
+    const batch = [...this.#changed].slice(0, limit)
     try {
-      const rows = [...this.#changed].map(rowOf)
+      const rows = batch.map(rowOf)
       store.saveDifferences({ cleared: this.#cleared, rows, expired: this.#isExpiryDue ? expiry() : null })
     } catch (error) {
       if (!this.#isFailing) log.error(...described(error, 'the report on differences is not stored, trying again'))
@@ -143,13 +146,13 @@ export class Differences {
       this.#saveIn(SAVE_PAUSE)
       return
     }
-    this.#changed.clear()
+    for (const entry of batch) this.#changed.delete(entry)
     this.#cleared = []
     this.#isExpiryDue = false
     if (this.#isFailing) log.info({}, 'the report on differences is stored again')
     this.#isFailing = false
-    const took = performance.now() - start
-    if (took * SAVE_REST > SAVE_PAUSE) this.#saveIn(took * SAVE_REST)
+    const rest = (performance.now() - start) * SAVE_REST
+    if (this.#changed.size > 0 || rest > SAVE_PAUSE) this.#saveIn(Math.max(SAVE_PAUSE, rest))
   }
 }
 

@@ -19,6 +19,8 @@ const ENTRY = new URL(`../shadow/worker${import.meta.url.endsWith('.ts') ? '.ts'
 const CONFIGURE_TIMEOUT = 10_000
 /** How long, in ms, it may take to send what it found at the end. */
 const STOP_TIMEOUT = 3000
+/** How long, in ms, its thread may take to be gone then: that waits for a name that is looked up, which takes its time. */
+const EXIT_TIMEOUT = 500
 /** Pause, in ms, before one that died is replaced; longer each time it dies soon after its start. */
 const BACKOFF_FIRST = 100
 const BACKOFF_MOST = 10_000
@@ -107,14 +109,23 @@ export class Shadow {
   #start(): void {
     const { counters, region, execArgv, log, onFound } = this.#options
     const cells = counters.regions[region]!.buffer as SharedArrayBuffer
-    const thread = new Thread({ bell: this.#bell, cells }, execArgv, {
-      onFound,
-      onLog: ({ level, message, fields }) => log[level]({ worker: 'shadow', ...fields }, message),
-      onGrown: grown => {
-        counters.regions[region] = new Float64Array(grown)
-      },
-      onExit: error => this.#onExit(thread, error),
-    })
+    let thread: Thread
+    try {
+      thread = new Thread({ bell: this.#bell, cells }, execArgv, {
+        onFound,
+        onLog: ({ level, message, fields }) => log[level]({ worker: 'shadow', ...fields }, message),
+        onGrown: grown => {
+          counters.regions[region] = new Float64Array(grown)
+        },
+        onExit: error => {
+          if (this.#thread === thread) this.#onEnd(thread.since, error)
+        },
+      })
+    } catch (error) {
+      // The machine has no thread left for it.
+      this.#onEnd(performance.now(), error as Error)
+      return
+    }
     this.#thread = thread
     for (const [worker, { ring }] of this.#rings) thread.post({ type: 'ring', worker, ring })
   }
@@ -126,19 +137,23 @@ export class Shadow {
     return { type: 'configure', mirrors: this.#setups, fresh, cells, live: live.buffers }
   }
 
-  #onExit(thread: Thread, error: Error): void {
-    if (this.#thread !== thread) return
-    const { log, onCrash } = this.#options
+  /** It died, `since` its start, or could not be started. */
+  #onEnd(since: number, error: Error): void {
+    const { log, onCrash, counters, region } = this.#options
     this.#thread = null
     onCrash()
-    this.#failures = performance.now() - thread.since >= STABLE ? 1 : this.#failures + 1
+    counters.stopCopies(
+      region,
+      this.#setups.map(({ row }) => row),
+    )
+    this.#failures = performance.now() - since >= STABLE ? 1 : this.#failures + 1
     const pause = Math.min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** (this.#failures - 1))
     log.error({ err: error, pauseMs: pause }, 'shadow worker crashed')
     this.#retry = setTimeout(() => {
       this.#retry = null
       this.#options.counters.grow(this.#options.region, this.#rows)
       this.#start()
-      this.#thread!.configure(this.#configuration([]), log).then(
+      this.#thread?.configure(this.#configuration([]), log).then(
         () => log.info({}, 'shadow worker replaced'),
         () => {},
       )
@@ -201,10 +216,8 @@ class Thread {
   async stop(): Promise<void> {
     this.#isEnding = true
     this.post({ type: 'stop' })
-    const late = new AbortController()
-    await Promise.race([this.#stopped.promise, sleep(STOP_TIMEOUT, undefined, { signal: late.signal }).catch(() => {})])
-    late.abort()
-    await this.#worker.terminate()
+    await within(STOP_TIMEOUT, this.#stopped.promise)
+    await within(EXIT_TIMEOUT, this.#worker.terminate())
   }
 
   #onMessage(message: FromShadow): void {
@@ -235,6 +248,13 @@ class Thread {
     this.#stopped.resolve()
     if (!this.#isEnding) this.#events.onExit(this.#error ?? new Error(`it ended with code ${code}`))
   }
+}
+
+/** Waits for a promise that does not reject, `ms` at most. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  const late = new AbortController()
+  await Promise.race([promise, sleep(ms, undefined, { signal: late.signal }).catch(() => {})])
+  late.abort()
 }
 
 function setupsOf({ name, versions, timeouts, traffic }: ServiceConfig, rows: Rows, s: number): MirrorSetup[] {

@@ -2,7 +2,7 @@
 // pass, written into a ring that never makes anybody wait, and given up where there is no room.
 import type { RequestHead } from '../http1/request-head.ts'
 import { CUT, RECORD, RingWriter, WHOLE, WITH_ANSWER } from '../mirror/ring.ts'
-import { MIRROR_CELL, MIRROR_OUTCOMES, type MirrorOutcome } from '../observe/cells.ts'
+import { MIRROR_CELL, MIRROR_OUTCOMES, type MirrorOutcome, ROW } from '../observe/cells.ts'
 import { GATE, LIVE } from '../observe/live.ts'
 import type { MirrorLink } from '../snapshot/protocol.ts'
 import type { Mirror, Service } from '../snapshot/types.ts'
@@ -10,6 +10,9 @@ import { isEventStream } from './response-out.ts'
 
 /** Mirrors of one service at most; a config with more is refused. */
 const MOST_MIRRORS = 64
+
+/** In Accept; media types are compared without case (RFC 9110 8.3.1). */
+const ASKS_FOR_EVENTS = /text\/event-stream/i
 
 const QUEUE_FULL = MIRROR_OUTCOMES.indexOf('queue_full')
 const TOO_LARGE = MIRROR_OUTCOMES.indexOf('too_large')
@@ -77,16 +80,13 @@ export class Copies {
    * Begins the copy of a request that mirrors want: `text` is its head, `isWhole` says that it has no body. Null
    * when there is nothing more to say about it, or no room.
    */
-  begin(text: string, isWhole: boolean, service: Service, cells: Float64Array): Copy | null {
+  begin(text: string, isWhole: boolean, cells: Float64Array): Copy | null {
     const ring = this.#ring!
     const withAnswer = this.#answerBytes > 0
     const copy = (this.#last = (this.#last + 1) | 0)
     const flags = (isWhole ? WHOLE : 0) | (withAnswer ? WITH_ANSWER : 0)
     if (!ring.head(flags, copy, this.#rows, this.#count, text)) {
-      for (let i = 0; i < this.#count; i++) {
-        const mirror = service.mirrors!.find(({ row }) => row === this.#rows[i])!
-        cells[mirror.cells + MIRROR_CELL.outcomes + QUEUE_FULL]! += 1
-      }
+      for (let i = 0; i < this.#count; i++) cells[this.#rows[i]! * ROW + MIRROR_CELL.outcomes + QUEUE_FULL]! += 1
       return null
     }
     this.#written()
@@ -120,7 +120,7 @@ export class Copies {
       return 'unsampled'
     }
     if (isUpgrade) return 'upgrade'
-    if (head.header('accept')?.includes('text/event-stream') === true) return 'event_stream'
+    if (ASKS_FOR_EVENTS.test(head.header('accept') ?? '')) return 'event_stream'
     if (head.contentLength > mirror.bodyBytes) return 'too_large'
     if (this.#ring === null) return 'stopped'
     const gate = mirror.live.cells[mirror.live.at + LIVE.gate]

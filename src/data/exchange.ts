@@ -2,6 +2,7 @@
 // `#finish` runs exactly once on every path, whatever ended the exchange.
 
 import { BODY_CHUNKED, BODY_CLOSE, BODY_NONE, type Framing } from '../http1/framing.ts'
+import { isIdempotent } from '../http1/methods.ts'
 import type { RequestHead } from '../http1/request-head.ts'
 import type { ResponseHead } from '../http1/response-head.ts'
 import {
@@ -25,7 +26,7 @@ import type { ClientConnection } from './client-connection.ts'
 import type { Copy } from './copies.ts'
 import { answerAsLastHop } from './last-hop.ts'
 import { claim, release } from './request-limit.ts'
-import { composeRequest, isIdempotent, ownRequestId, type RequestEdit } from './request-out.ts'
+import { composeRequest, ownRequestId, type RequestEdit } from './request-out.ts'
 import { clientFraming, composeInformational, composeResponse, composeUpgrade, isEventStream } from './response-out.ts'
 import { Tunnel } from './tunnel.ts'
 
@@ -160,7 +161,7 @@ export class Exchange implements ResponseSink, Timed {
     if (service.mirrors !== null && plane.copies.wants(head, service, selection.version, upgrade !== '', plane.cells)) {
       const isEdited = version.requestSet !== '' || version.requestRemoved !== null
       if (isEdited) composeRequest(head, route, NO_EDIT, this.client.forwarding, requestId, '')
-      this.#copy = plane.copies.begin(text.start + text.rest, this.#requestDone, service, plane.cells)
+      this.#copy = plane.copies.begin(text.start + text.rest, this.#requestDone, plane.cells)
     }
     if (service.totalMs > 0) {
       this.#totalAt = this.startedAt + service.totalMs

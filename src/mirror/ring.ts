@@ -172,7 +172,7 @@ export class RingReader {
     return Atomics.load(this.#words, WRITTEN) !== this.#read
   }
 
-  /** Reads what there is, at most `limit` records, and gives back its memory; answers how many they were. */
+  /** Reads what there is, at most `limit` records, and gives back the memory of each; answers how many they were. */
   read(sink: RecordSink, limit: number): number {
     const written = Atomics.load(this.#words, WRITTEN)
     let count = 0
@@ -191,9 +191,10 @@ export class RingReader {
       const bytes = this.#bytes.subarray(payload + rowCount * 4, payload + size)
       sink.onRecord(word & 0xff, (word >> 8) & 0xff, this.#words[index + 1]!, bytes, rows)
       this.#read = (this.#read + HEADER + aligned(size)) | 0
+      // At once, so that the next life of a reader that dies goes on here.
+      Atomics.store(this.#words, READ, this.#read)
       count++
     }
-    Atomics.store(this.#words, READ, this.#read)
     return count
   }
 }

@@ -101,7 +101,7 @@ export const DIFFERENCE_KINDS = [
 ] as const
 export type DifferenceKind = (typeof DIFFERENCE_KINDS)[number]
 
-/** What became of a copy that was sent and was to be compared. `uncompared`: there was nothing to compare with. */
+/** What became of a copy that was sent and was to be compared. `uncompared`: there was too little to compare. */
 export const COMPARISONS = ['equal', 'different', 'uncompared'] as const
 export type ComparisonOutcome = (typeof COMPARISONS)[number]
 
@@ -137,6 +137,8 @@ export const MIRROR_CELL = {
   outcomes: HISTOGRAM_CELLS,
   differences: HISTOGRAM_CELLS + MIRROR_OUTCOMES.length,
   comparisons: HISTOGRAM_CELLS + MIRROR_OUTCOMES.length + DIFFERENCE_KINDS.length,
+  /** Copies that the shadow worker took up and that have no outcome yet. */
+  open: HISTOGRAM_CELLS + MIRROR_OUTCOMES.length + DIFFERENCE_KINDS.length + COMPARISONS.length,
 }
 
 /** A row of one listener. */

@@ -1,6 +1,15 @@
 // All workers' counters as one: what the control plane reads is the sum over the regions that the workers
 // write. A worker's region outlives the worker, so its counts stay when it crashed and was replaced.
-import { CODE_SLOTS, ENDPOINT_CELL, LISTENER_CELL, ROUTE_CELL, ROW, VERSION_CELL } from './cells.ts'
+import {
+  CODE_SLOTS,
+  ENDPOINT_CELL,
+  LISTENER_CELL,
+  MIRROR_CELL,
+  MIRROR_OUTCOMES,
+  ROUTE_CELL,
+  ROW,
+  VERSION_CELL,
+} from './cells.ts'
 
 /** Bytes of shared memory for `rows` rows. */
 export function bytesOf(rows: number): number {
@@ -60,6 +69,19 @@ export class Counters {
   /** Zeroes rows of a region that no thread writes. */
   zero(worker: number, rows: readonly number[]): void {
     for (const row of rows) this.regions[worker]!.fill(0, row * ROW, (row + 1) * ROW)
+  }
+
+  /** Counts what a dead shadow worker left open on these rows of mirrors as `stopped`. */
+  stopCopies(worker: number, rows: Iterable<number>): void {
+    const region = this.regions[worker]!
+    for (const row of rows) {
+      const at = row * ROW
+      // It has not grown to the row yet where nothing was counted there.
+      const open = region[at + MIRROR_CELL.open] ?? 0
+      if (open === 0) continue
+      region[at + MIRROR_CELL.outcomes + MIRROR_OUTCOMES.indexOf('stopped')]! += open
+      region[at + MIRROR_CELL.open] = 0
+    }
   }
 
   /** What is open on a version row: requests in flight and tunnels. */

@@ -9,7 +9,8 @@ import { FreshValues } from './fresh-values.ts'
 /** Endpoints of a shadow, and paths of an endpoint, that are told apart; what comes later is put together. */
 const ENDPOINTS = 200
 const PATHS = 300
-const OTHER = '__other__'
+/** The name of what came later. */
+export const OTHER = '__other__'
 
 /** Samples of a field that are kept. */
 const SAMPLES = 5

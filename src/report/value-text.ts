@@ -92,7 +92,7 @@ export function shownText(value: unknown): string | null {
       let isFirst = true
       for (const key of Object.keys(at)) {
         if (text.length > SHOWN) break
-        text += `${isFirst ? '' : ','}${quoted(key)}:`
+        text += `${isFirst ? '' : ','}${isHidden(key) ? HIDDEN : quoted(key)}:`
         isFirst = false
         if (looksSecret(key)) text += HIDDEN
         else walk((at as Record<string, unknown>)[key])

@@ -2,18 +2,22 @@
 // primary does. Nothing is called noise because it is frequent; without a twin noise can only be suspected.
 import type { DifferenceKind } from '../observe/cells.ts'
 import type { Paired, ReportEntry } from './entry.ts'
+import { OTHER } from './report.ts'
 import { mcnemar } from './statistics.ts'
 
 /**
- * `difference`: the shadow differs where the primary's twin does not. `noise`: the twin differs there too. `unclear`:
- * too few pairs with a twin to tell. `suspected_noise`: there is no twin, and nearly every answer has a value never
- * seen before. `truncated`: only what was not compared.
+ * `difference`: the shadow differs where the primary's twin does not. `noise`: the twin differs there too, in the same
+ * ways and nearly as often. `unclear`: neither, so far. `suspected_noise`: there is no twin, and nearly every answer has
+ * a value never seen before. `truncated`: only what was not compared.
  */
 export const VERDICTS = ['difference', 'unclear', 'suspected_noise', 'noise', 'truncated'] as const
 export type Verdict = (typeof VERDICTS)[number]
 
 /** How often, per endpoint, a field that does not differ may be called one that does. Reports are read again and again. */
 const ALPHA = 0.001
+
+/** How many times as often as the twin the shadow may differ in what is noise. */
+const NOISE_FACTOR = 2
 
 /** Without a twin: pairs and tried values it takes, and shares of them that differ and that are new. */
 const SUSPECT = { pairs: 50, differing: 0.95, values: 20, fresh: 0.9 }
@@ -46,7 +50,23 @@ export function verdictOf(field: ReportEntry, { compared, paired, tests }: Count
   if (kinds.length > 0 && kinds.every(kind => kind === 'truncated')) return 'truncated'
   if (paired === 0) return isSuspect(field, compared, kinds) ? 'suspected_noise' : 'difference'
   if ([field, ...Object.values(field.pairedKinds)].some(counts => pOf(counts) * tests < ALPHA)) return 'difference'
-  return field.twinOnly + field.both > 0 ? 'noise' : 'unclear'
+  return isNoise(field, compared, paired) ? 'noise' : 'unclear'
+}
+
+/**
+ * True when the twin accounts for what the shadow does there, in each kind: noise is hidden, so chance, a few pairs with
+ * a twin among many without, or another kind of noise must not pass for it. Shares, since not every pair has a twin.
+ */
+function isNoise(field: ReportEntry, compared: number, paired: number): boolean {
+  // Fields that fell together: the noise of one says nothing about the others.
+  if (field.path === OTHER) return false
+  const isExplained = (differing: number, twin: Paired | undefined) => {
+    const twins = twin === undefined ? 0 : twin.twinOnly + twin.both
+    return Math.min(differing, compared) * paired <= NOISE_FACTOR * twins * compared
+  }
+  if (!isExplained(field.differing, field)) return false
+  const kinds = (Object.keys(field.kinds) as DifferenceKind[]).filter(kind => kind !== 'truncated')
+  return kinds.every(kind => isExplained(field.kinds[kind]!, field.pairedKinds[kind]))
 }
 
 function isSuspect({ differing, tried, fresh }: ReportEntry, compared: number, kinds: DifferenceKind[]): boolean {

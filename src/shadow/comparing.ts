@@ -34,7 +34,7 @@ export class Comparing {
     this.#version = version
   }
 
-  /** Finds out what differs. `twin` is null where there is none; one that did not answer is none either. */
+  /** Finds out what differs. `twin` is null where there is none; one that was never asked is none either. */
   async compare(request: CopyHead, primary: Answer, shadow: Sent, twin: Sent | null): Promise<Pair> {
     const { method, target, requestId } = request
     // Another mirror of the service may compare more of it.
@@ -46,7 +46,7 @@ export class Comparing {
       time: Date.now(),
       requestId,
       shadow: await this.#compareWith(method, answer, shadow),
-      twin: twin?.outcome === 'answered' ? await this.#compareWith(method, answer, twin) : null,
+      twin: twin !== null && wasAsked(twin) ? await this.#compareWith(method, answer, twin) : null,
       show: difference => this.#redactor.show(difference),
       fingerprint: value => this.#redactor.fingerprint(value),
     }
@@ -57,7 +57,8 @@ export class Comparing {
     const { differences } = pair.shadow
     this.#report.add(pair)
     for (const { kind } of differences) this.#tally.difference(kind)
-    this.#tally.comparison(differences.some(({ kind }) => kind !== 'truncated') ? 'different' : 'equal')
+    if (differences.length === 0) this.#tally.comparison('equal')
+    else this.#tally.comparison(differences.every(({ kind }) => kind === 'truncated') ? 'uncompared' : 'different')
   }
 
   async #compareWith(method: string, primary: Answer, { outcome, answer }: Sent): Promise<Comparison> {
@@ -69,6 +70,11 @@ export class Comparing {
 
   #cut(answer: Answer): Answer {
     if (answer.body.length <= this.bodyBytes) return answer
-    return { ...answer, body: answer.body.subarray(0, this.bodyBytes), isCut: true }
+    return { ...answer, body: answer.body.subarray(0, 0), isCut: true }
   }
+}
+
+/** One that is always late, or fails now and then, is as telling as any other twin. */
+function wasAsked({ outcome, answer, isUnsent }: Sent): boolean {
+  return answer !== null || ((outcome === 'timeout' || outcome === 'error') && !isUnsent)
 }

@@ -2,6 +2,7 @@
 // be ended at any moment, also while it connects or undici has not begun with the request.
 import { connect, type Socket } from 'node:net'
 import { type buildConnector, Client, type Dispatcher } from 'undici'
+import { OneName } from './lookup.ts'
 
 /**
  * Bytes that an answer may have on end outside of its body: heads, informational ones too, and trailers. As many as
@@ -11,6 +12,9 @@ const MAX_HEAD_BYTES = 64 * 1024
 /** How long an idle connection stays open where the endpoint does not say, and at most where it does. */
 const IDLE_MS = 4_000
 const LONGEST_IDLE_MS = 30_000
+
+/** Of all connections of the thread. */
+const names = new OneName()
 
 /** The endpoint did not accept a connection in time. */
 export class ConnectTimeout extends Error {}
@@ -73,9 +77,13 @@ export class ShadowConnection {
   /** A socket of our own, because undici lets go of one that is connecting only when it stands or fails. */
   #connect({ hostname, port }: buildConnector.Options, onDone: buildConnector.Callback): void {
     // undici leaves out the port that a URL need not name.
-    const socket = connect({ host: hostname, port: port === '' ? 80 : Number(port), noDelay: true })
+    const to = { host: hostname, port: port === '' ? 80 : Number(port) }
+    const socket = connect({ ...to, noDelay: true, autoSelectFamily: true, lookup: names.lookup })
     const why = `no connection within ${this.#connectMs} ms`
-    const clock = setTimeout(() => socket.destroy(new ConnectTimeout(why)), this.#connectMs)
+    const clock = setTimeout(() => {
+      // What happened in the meantime is heard of first: time for which this thread compared is not the shadow's.
+      setImmediate(() => socket.connecting && socket.destroy(new ConnectTimeout(why)))
+    }, this.#connectMs)
     const onError = (error: Error) => onDone(error, null)
     socket.once('error', onError)
     socket.once('connect', () => {

@@ -73,7 +73,8 @@ export class Copies implements RecordSink {
         break
       case RECORD.answerEnd:
         if (copy.isAnswerOver) break
-        this.#copies.delete(number)
+        // A primary may answer before it has all of the request.
+        if (copy.isWhole) this.#copies.delete(number)
         copy.endAnswer((flags & CUT) !== 0)
         for (const delivery of deliveries) delivery.mirror.answerEnd(delivery)
         break
@@ -81,6 +82,7 @@ export class Copies implements RecordSink {
   }
 
   #endRequest(number: number, copy: Copy): void {
+    copy.isWhole = true
     // Without an answer to wait for, this was the last record.
     if (copy.isAnswerOver) this.#copies.delete(number)
     for (const delivery of copy.deliveries) delivery.mirror.requestEnd(delivery)

@@ -9,6 +9,8 @@ export class Copy {
   readonly deliveries: Delivery[] = []
   /** The answer of the primary, once it is whole or cut; null before, and for good where it never comes. */
   answer: Answer | null = null
+  /** No more of the request comes. */
+  isWhole = false
   /** No more of the primary's answer comes. */
   isAnswerOver: boolean
   #head: string
@@ -71,7 +73,9 @@ export class Copy {
     this.isAnswerOver = true
     // A head is always written before the end.
     if (this.#answerHead === '') return
-    const body = this.#answerPieces.length === 1 ? this.#answerPieces[0]! : Buffer.concat(this.#answerPieces)
+    // A body that is not whole is not compared.
+    const pieces = isCut ? [] : this.#answerPieces
+    const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
     this.answer = { ...parseAnswerHead(this.#answerHead), body, isCut }
     this.#answerPieces = []
   }

@@ -1,6 +1,7 @@
 // An endpoint that gets copies, with connections of its own: primaries never wait for one of these. A connection
 // serves one copy at a time, is used again while it stands, and is ended with a copy that does not end well.
 import type { Dispatcher } from 'undici'
+import { isIdempotent } from '../http1/methods.ts'
 import { ShadowConnection } from './connection.ts'
 import { type Limits, ShadowExchange } from './exchange.ts'
 
@@ -35,14 +36,15 @@ export class ShadowEndpoint {
   /** Sends a request; not when it is full or closed. `onEnd` is called once, when it is over. */
   send(request: Dispatcher.DispatchOptions, limits: Limits, onEnd: (exchange: ShadowExchange) => void): void {
     this.#inFlight++
-    const exchange = new ShadowExchange(this.#take(), limits, ended => {
-      this.#inFlight--
-      if (ended.isReusable && this.#onEmpty === null) this.#idle.push(ended.connection)
-      else this.#end(ended.connection)
-      onEnd(ended)
-      if (this.#inFlight === 0) this.#onEmpty?.()
+    const kept = this.#takeIdle()
+    this.#begin(kept ?? this.#connect(), request, limits, ended => {
+      // A kept connection may be closed just as it is used again, which says nothing of the shadow (RFC 9112 9.3.1).
+      if (kept !== null && ended.isUnanswered && isIdempotent(request.method)) {
+        this.#begin(this.#connect(), request, limits, again => this.#finish(again, onEnd))
+      } else {
+        this.#finish(ended, onEnd)
+      }
     })
-    exchange.connection.dispatch(request, exchange)
   }
 
   /** Resolves when what is under way is finished and no connection is left. To be called once, as the last. */
@@ -55,10 +57,34 @@ export class ShadowEndpoint {
     await Promise.all(this.#ending)
   }
 
-  #take(): ShadowConnection {
+  #begin(
+    connection: ShadowConnection,
+    request: Dispatcher.DispatchOptions,
+    limits: Limits,
+    onEnd: (exchange: ShadowExchange) => void,
+  ): void {
+    const exchange = new ShadowExchange(connection, limits, ended => {
+      if (ended.isReusable && this.#onEmpty === null) this.#idle.push(ended.connection)
+      else this.#end(ended.connection)
+      onEnd(ended)
+    })
+    connection.dispatch(request, exchange)
+  }
+
+  #finish(exchange: ShadowExchange, onEnd: (exchange: ShadowExchange) => void): void {
+    this.#inFlight--
+    onEnd(exchange)
+    if (this.#inFlight === 0) this.#onEmpty?.()
+  }
+
+  #connect(): ShadowConnection {
+    return new ShadowConnection(this.#url, this.#connectMs)
+  }
+
+  #takeIdle(): ShadowConnection | null {
     for (;;) {
       const connection = this.#idle.pop()
-      if (connection === undefined) return new ShadowConnection(this.#url, this.#connectMs)
+      if (connection === undefined) return null
       if (connection.isOpen) return connection
       this.#end(connection)
     }

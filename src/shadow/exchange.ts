@@ -11,6 +11,8 @@ const DRAINED_BYTES = 64 * 1024
 /** Errors of undici that say that it would not send the request. */
 const REFUSALS = ['UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']
 
+const NONE: Buffer = Buffer.alloc(0)
+
 export type Limits = {
   /** Ms for the whole answer, the connection included. */
   timeoutMs: number
@@ -34,7 +36,7 @@ export class ShadowExchange implements Dispatcher.DispatchHandler {
   #status = 0
   #headers: Headers = {}
   /** The first `#size` bytes are the body so far. */
-  #body: Buffer = Buffer.alloc(0)
+  #body = NONE
   #size = 0
   #isCut = false
 
@@ -51,6 +53,11 @@ export class ShadowExchange implements Dispatcher.DispatchHandler {
     this.#clock = setTimeout(() => {
       this.#over = setImmediate(() => this.#finish('timeout', false))
     }, timeoutMs)
+  }
+
+  /** It failed before a head came. */
+  get isUnanswered(): boolean {
+    return this.end === 'error' && this.#status === 0
   }
 
   /** The answer; null where there is none, or it was not wanted. */
@@ -78,8 +85,11 @@ export class ShadowExchange implements Dispatcher.DispatchHandler {
     const taken = Math.min(bytes.length, room)
     if (this.#keepBytes > 0) this.#keep(bytes, taken)
     this.#size += taken
-    // The head is the answer: a body that goes on costs nothing more.
-    if (this.#isCut) this.#finish('answered', false)
+    if (!this.#isCut) return
+    // A body that is not whole is not compared: the head is the answer, and the rest costs nothing more.
+    this.#body = NONE
+    this.#size = 0
+    this.#finish('answered', false)
   }
 
   onResponseEnd(): void {

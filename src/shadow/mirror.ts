@@ -81,8 +81,8 @@ export class Mirror {
   /** Takes up a copy whose head has `bytes`; null, and counted, where it does not. */
   begin(copy: Copy, bytes: number): Delivery | null {
     const refusal = this.#refusal(bytes)
+    this.#tally.begin(refusal)
     if (refusal !== null) {
-      this.#tally.outcome(refusal)
       this.#setGate()
       return null
     }
@@ -207,14 +207,14 @@ export class Mirror {
   #onShadow(delivery: Delivery, sent: Sent): void {
     // It may have been ended meanwhile.
     if (delivery.stage !== 'sent') return
-    const { outcome, answer, ms } = sent
+    const { outcome, answer, isUnsent, ms } = sent
     delivery.stage = 'answered'
     delivery.shadow = sent
     this.#tally.outcome(outcome)
     if (outcome === 'answered') this.#tally.duration(ms)
     this.#setGate()
     if (this.#comparing === null || outcome === 'unavailable' || outcome === 'shadow_down') this.#finish(delivery)
-    else if (outcome === 'answered' && answer === null) this.#leaveUncompared(delivery)
+    else if (isUnsent || (outcome === 'answered' && answer === null)) this.#leaveUncompared(delivery)
     else if (this.#keep(delivery, answer)) this.#goOn(delivery)
     this.#dispatch()
   }

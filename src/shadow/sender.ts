@@ -8,7 +8,7 @@ import { SmoothRoundRobin } from '../route/round-robin.ts'
 import { Breaker } from './breaker.ts'
 import { CopyHeaders } from './copy-headers.ts'
 import { ShadowEndpoint } from './endpoint.ts'
-import type { End, Limits, ShadowExchange } from './exchange.ts'
+import type { Limits, ShadowExchange } from './exchange.ts'
 import type { Target } from './protocol.ts'
 
 export type CopyRequest = {
@@ -28,6 +28,8 @@ export type Sent = {
   outcome: 'answered' | 'timeout' | 'error' | 'unavailable' | 'shadow_down'
   /** Null unless answered and wanted. */
   answer: Answer | null
+  /** undici would not send it, so it says nothing about the version. */
+  isUnsent?: true
   /** Until the answer was whole, or as much of it as is read, or until the copy failed; 0 for one never sent. */
   ms: number
 }
@@ -93,7 +95,9 @@ export class Sender {
       endpoint.send(request, limits, (exchange: ShadowExchange) => {
         const end = exchange.end!
         this.#breaker.settle(ticket, end === 'answered' ? 'success' : end === 'unsent' ? 'none' : 'failure')
-        resolve({ outcome: outcomeOf(end), answer: exchange.answer, ms: this.#now() - begun })
+        const ms = this.#now() - begun
+        if (end === 'unsent') resolve({ outcome: 'error', answer: null, isUnsent: true, ms })
+        else resolve({ outcome: end, answer: exchange.answer, ms })
       })
     })
   }
@@ -127,8 +131,4 @@ export class Sender {
     const weights = this.#usable.map(({ weight, share }) => (weight * share) / FULL_SHARE)
     this.#turn = weights.length === 0 ? null : new SmoothRoundRobin(weights)
   }
-}
-
-function outcomeOf(end: End): Sent['outcome'] {
-  return end === 'unsent' ? 'error' : end
 }

@@ -25,8 +25,15 @@ export class Tally {
     this.#at = row * ROW
   }
 
+  /** A copy is taken up, or counted at once where it is not. */
+  begin(refusal: MirrorOutcome | null): void {
+    this.#count(refusal === null ? MIRROR_CELL.open : MIRROR_CELL.outcomes + MIRROR_OUTCOMES.indexOf(refusal))
+  }
+
+  /** What became of a copy that was taken up. */
   outcome(outcome: MirrorOutcome): void {
     this.#count(MIRROR_CELL.outcomes + MIRROR_OUTCOMES.indexOf(outcome))
+    this.#region.cells[this.#at + MIRROR_CELL.open]! -= 1
   }
 
   /** How long the shadow took to answer. */

@@ -1,6 +1,7 @@
 // What survives a restart: the revisions, which of them is in force, the events, and what the answers of shadows
-// differ in, in one SQLite database in `state.dir`. It knows rows and not what they mean; every write is one transaction that is on the disk when it
-// returns, so a kill at any moment leaves what was there before or what was written, never a part of it.
+// differ in, in one SQLite database in `state.dir`. It knows rows and not what they mean; every write is one transaction
+// that is on the disk when it returns, so a kill at any moment leaves what was there before or what was written, never a
+// part of it.
 import { resolve } from 'node:path'
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import { failure, fileOf, makeDirectory, openDatabase, takeLock } from './database.ts'
