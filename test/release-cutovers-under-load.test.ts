@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { Api, Load, rounds, startVersion, WebSocketUser } from './support/release.ts'
 import { poll, shop, startProcess } from './support/turnout.ts'
 
-const ROUNDS = rounds(250, 20)
+const ROUNDS = rounds(250, 10)
 const TUNNELS_MS = 1500
 
 test('no failed request, nothing for a drained version, WebSockets end with 1001 at the deadline and not before', async () => {

@@ -5,7 +5,7 @@ import { numbers } from './support/bytes.ts'
 import { Api, Load, rounds, type ShopVersion, startVersion } from './support/release.ts'
 import { shop, startProcess } from './support/turnout.ts'
 
-const SECONDS = rounds(60, 6)
+const SECONDS = rounds(60, 3)
 /** Failures in a row until ejection, and what was under way on connections that broke. */
 const DETECTION_MS = 500
 

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { Api, rounds, startVersion } from './support/release.ts'
 import { poll, shop, spawnTurnout } from './support/turnout.ts'
 
-const KILLS = rounds(40, 5)
+const KILLS = rounds(40, 3)
 const WRITES = 5
 
 test('after kill -9 in the middle of writes the last answered or the unanswered revision serves', async () => {

@@ -18,8 +18,8 @@ import { poll, startProcess } from './support/turnout.ts'
 import { get } from './support/wire.ts'
 
 /** Requests a fault, for a document that is hard to compare, and to a mirror that works between two groups. */
-const REQUESTS = rounds(2000, 6)
-const HARD = rounds(200, 3)
+const REQUESTS = rounds(2000, 3)
+const HARD = rounds(200, 2)
 const HEALTHY = 50
 /** Faults at the same time; one by one, its memory is known of each. */
 const AT_ONCE = rounds(1, 8)

@@ -17,9 +17,9 @@ import {
 import { poll, startLocal, type Written } from './support/turnout.ts'
 import { chunk, get, type Message, request } from './support/wire.ts'
 
-const REQUESTS = rounds(100_000, 2400)
+const REQUESTS = rounds(100_000, 800)
 const USERS = rounds(1000, 200)
-const RELOADS = rounds(100, 4)
+const RELOADS = rounds(100, 2)
 /** Copies that fit into any queue here: what is tested is who is copied. */
 const queue = { items: 100_000 }
 
