@@ -3,114 +3,76 @@
  * other; each is held against the same turnout without a mirror just before and just after.
  */
 
-import { createServer, type Socket } from 'node:net'
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { gzipSync } from 'node:zlib'
 import { copiesOf } from './copies.ts'
 import { wholeNumber } from './options.ts'
 import { CONNECTIONS, describe, type Part, quantile, startLoad } from './paced-load.ts'
 import { mirroringTurnout } from './peers/turnout.ts'
 import { startPeer } from './peers.ts'
+import { Program } from './process.ts'
 import { freePorts, runSession } from './session.ts'
 import { startUpstream } from './upstream.ts'
 
+const PROXY_CPU = 0
 const LOAD_CPU = 1
 /** Small, so that every part sees the shadow fail often. */
 const SHADOW_TIMEOUT = '500ms'
 const SETTLE_MS = 2000
+const SHADOWS = join(import.meta.dirname, 'mirror-shadows.ts')
 
-type Fault = (socket: Socket) => void
-
-/** Answers every request with the same bytes. */
-function answering(body: Buffer, coding: string): Fault {
-  const head = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n${coding}Content-Length: ${body.length}\r\n\r\n`
-  return socket => {
-    socket.on('data', () => {
-      socket.write(head)
-      socket.write(body)
-    })
-  }
-}
-
-const FAULTS: Record<string, Fault> = {
-  'a shadow in order': answering(Buffer.from('{"hello":"from a version","at":0}'), ''),
-  'black hole': () => {},
-  '1 byte/s': socket => {
-    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n')
-    const drip = setInterval(() => socket.write('x'), 1000)
-    socket.on('close', () => clearInterval(drip))
-  },
-  resetting: socket => {
-    socket.once('data', () => socket.resetAndDestroy())
-  },
-  '10 GB body': socket => {
-    const piece = Buffer.alloc(1024 * 1024, 'x')
-    const pour = () => {
-      while (!socket.destroyed && socket.write(piece));
-    }
-    socket.once('data', () => {
-      socket.write(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${10 * 2 ** 30}\r\n\r\n`)
-      socket.on('drain', pour)
-      pour()
-    })
-  },
-  'gzip bomb': answering(gzipSync(Buffer.alloc(200 * 1024 * 1024)), 'Content-Encoding: gzip\r\n'),
-  '100,000-deep JSON': answering(Buffer.from('['.repeat(100_000) + ']'.repeat(100_000)), ''),
-}
+/** What is changed of the config. */
+type Document = { services: { versions: { endpoints: string[] }[]; traffic: { mirrors: object[] } }[] }
 
 async function main(dir: string): Promise<number> {
   const { values } = parseArgs({ options: { seconds: { type: 'string', default: '15' } } })
   const seconds = wholeNumber('--seconds', values.seconds)
   const [blue, green] = await freePorts(2)
   const upstream = { blue, green }
+  // Clients are elsewhere as a rule: what the shadow worker uses of a CPU must not slow down who measures.
+  execFileSync('taskset', ['--all-tasks', '-cp', String(LOAD_CPU), String(process.pid)], { stdio: 'ignore' })
   await startUpstream(dir, LOAD_CPU, upstream)
 
-  const names = Object.keys(FAULTS)
-  let fault = FAULTS[names[0]]
-  const open = new Set<Socket>()
-  const shadow = createServer(socket => {
-    open.add(socket)
-    socket.on('error', () => {})
-    socket.on('close', () => open.delete(socket))
-    fault(socket)
-  })
-  await new Promise<void>(resolve => shadow.listen(0, '127.0.0.1', resolve))
-  const shadowPort = (shadow.address() as { port: number }).port
+  // Shadows run elsewhere as a rule; here they get the CPU time that nobody else wants.
+  const shadows = new Program('shadows', ['nice', '-n', '19', process.execPath, SHADOWS], { cpu: LOAD_CPU })
+  const ports = await portsOf(shadows)
 
   const mirror = { to: 'shadow', timeout: SHADOW_TIMEOUT, compare: {} }
-  const peer = mirroringTurnout('turnout', shadowPort, 'percent: 0')
-  const { program, port, adminPort } = await startPeer(peer, dir, upstream, { cpu: '0,1', connections: CONNECTIONS })
+  const peer = mirroringTurnout('turnout', green, 'percent: 0')
+  const { program, port, adminPort } = await startPeer(peer, dir, upstream, {
+    cpu: PROXY_CPU,
+    connections: CONNECTIONS,
+  })
   const api = `http://127.0.0.1:${adminPort}`
-  const setMirrors = async (mirrors: object[]) => {
-    const config = (await (await fetch(`${api}/v1/config`)).json()) as {
-      services: { traffic: { mirrors: object[] } }[]
-    }
-    config.services[0].traffic.mirrors = mirrors
+  const setShadow = async (shadowPort: number | null) => {
+    const config = (await (await fetch(`${api}/v1/config`)).json()) as Document
+    const [service] = config.services
+    service.traffic.mirrors = shadowPort === null ? [] : [mirror]
+    if (shadowPort !== null) service.versions[2].endpoints = [`http://127.0.0.1:${shadowPort}`]
     const headers = { 'content-type': 'application/json', 'if-match': '*' }
     const answer = await fetch(`${api}/v1/config`, { method: 'PUT', headers, body: JSON.stringify(config) })
     if (!answer.ok) throw new Error(`PUT /v1/config: ${answer.status} ${await answer.text()}`)
   }
 
   const load = startLoad(port, '/json')
-  const measure = async (mirrors: object[]): Promise<Part> => {
-    await setMirrors(mirrors)
+  const measure = async (shadowPort: number | null): Promise<Part> => {
+    await setShadow(shadowPort)
     await pause(SETTLE_MS)
     await load.next()
     await pause(seconds * 1000)
     return load.next()
   }
-  await measure([])
+  await measure(null)
   let failures = 0
-  let before = await measure([])
+  let before = await measure(null)
   console.log(describe('no mirror', before))
-  for (const name of names) {
-    fault = FAULTS[name]
-    const during = await measure([mirror])
+  for (const [name, shadowPort] of Object.entries(ports)) {
+    const during = await measure(shadowPort)
     const memory = program.memory
     const copies = await copiesOf(adminPort)
-    for (const socket of open) socket.destroy()
-    const after = await measure([])
+    const after = await measure(null)
     const usual = (quantile(before.times, 0.99) + quantile(after.times, 0.99)) / 2
     failures += during.failures.length + after.failures.length
     console.log(describe(name, during))
@@ -119,9 +81,17 @@ async function main(dir: string): Promise<number> {
     before = after
   }
   await load.end()
-  shadow.close()
   console.log(`failed requests: ${failures}`)
   return failures === 0 ? 0 : 1
+}
+
+/** What the shadows print once they listen: the port of each. */
+async function portsOf(shadows: Program): Promise<Record<string, number>> {
+  while (!shadows.output.includes('\n')) {
+    if (!shadows.alive) throw new Error(`the shadows ended\n${shadows.errors}`)
+    await pause(25)
+  }
+  return JSON.parse(shadows.output)
 }
 
 function mb(bytes: number): string {

@@ -70,10 +70,10 @@ export async function startPeer(
   peer: Peer,
   dir: string,
   upstream: Upstream,
-  place: { cpu: number | string; connections: number },
+  place: { cpu: number; connections: number },
 ): Promise<StartedPeer> {
   const [port, adminPort] = await freePorts(2)
-  const home = join(dir, `${peer.name.replaceAll('/', '-')}-${port}`)
+  const home = join(dir, `${peer.name.replaceAll(/[^a-z0-9]+/gi, '-')}-${port}`)
   mkdirSync(home)
   const { connections, cpu } = place
   const { argv, env, ready } = peer.launch({ dir: home, port, adminPort, upstream, connections })
