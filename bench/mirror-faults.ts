@@ -36,7 +36,7 @@ async function main(dir: string): Promise<number> {
   await startUpstream(dir, LOAD_CPU, upstream)
 
   // Shadows run elsewhere as a rule; here they get the CPU time that nobody else wants.
-  const shadows = new Program('shadows', ['nice', '-n', '19', process.execPath, SHADOWS], { cpu: LOAD_CPU })
+  const shadows = new Program('shadows', ['chrt', '--idle', '0', process.execPath, SHADOWS], { cpu: LOAD_CPU })
   const ports = await portsOf(shadows)
 
   const mirror = { to: 'shadow', timeout: SHADOW_TIMEOUT, compare: {} }

@@ -8,8 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 
 export const CONNECTIONS = 32
-/** Each connection waits this long between two requests. */
-const THINK_MS = 10
+/** Each connection waits this long between two requests on average, by chance: in step they would wait for each other. */
+const THINK_MS = 20
 
 /** What the load saw in one part of the run; times in milliseconds. */
 export interface Part {
@@ -67,7 +67,7 @@ function load({ port, path }: { port: number; path: string }): void {
     void (async () => {
       for (;;) {
         await ask()
-        await pause(THINK_MS)
+        await pause(Math.random() * 2 * THINK_MS)
       }
     })()
   }
