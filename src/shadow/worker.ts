@@ -1,6 +1,5 @@
 // Entry of the shadow thread: reads the copies that data-plane workers write into their rings, hands them to the
 // mirrors, and tells the control plane what was found. It may fall behind or fail without a client noticing.
-import { constants, setPriority } from 'node:os'
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { RingReader, sleepUntilWoken, wake } from '../mirror/ring.ts'
@@ -27,9 +26,6 @@ const FAREWELL_POLL_MS = 10
 
 type Feed = { reader: RingReader; copies: Copies }
 type Configure = Extract<ToShadow, { type: 'configure' }>
-
-// Linux gives each thread a priority of its own: where CPUs are scarce, requests come first and copies wait.
-if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW)
 
 const start = workerData as ShadowStart
 const port = parentPort!
