@@ -17,9 +17,16 @@ export interface Part {
   failures: string[]
 }
 
-/** Starts the load; `next` ends a part and answers it. */
-export function startLoad(port: number, path = '/small'): { next(): Promise<Part>; end(): Promise<unknown> } {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { port, path } })
+/**
+ * Starts the load; `next` ends a part and answers it. With `users` every second request is of one of so many users,
+ * and every other one of a user who never came before.
+ */
+export function startLoad(
+  port: number,
+  path = '/small',
+  users = 0,
+): { next(): Promise<Part>; end(): Promise<unknown> } {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { port, path, users } })
   return {
     next: () =>
       new Promise(resolve => {
@@ -41,9 +48,12 @@ export function describe(title: string, { times, failures }: Part): string {
   return `${title}: ${times.length} answers, ${failures.length} failed, p50 ${p50} ms, p99 ${p99} ms, p99.9 ${p999} ms`
 }
 
-function load({ port, path }: { port: number; path: string }): void {
+function load({ port, path, users }: { port: number; path: string; users: number }): void {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   let part: Part = { times: [], failures: [] }
+  let asked = 0
+  const nextUser = () =>
+    ++asked % 2 === 0 ? `user-${Math.floor(Math.random() * users)}` : `new-${asked}-${Math.random()}`
   const ask = () =>
     new Promise<void>(resolve => {
       const begun = performance.now()
@@ -51,15 +61,18 @@ function load({ port, path }: { port: number; path: string }): void {
         part.failures.push(what)
         resolve()
       }
-      const sent = request({ agent, port, host: '127.0.0.1', path }, response => {
-        response.resume()
-        response.on('error', error => fail(error.message))
-        response.on('end', () => {
-          if (response.statusCode !== 200) return fail(String(response.statusCode))
-          part.times.push(performance.now() - begun)
-          resolve()
-        })
-      })
+      const sent = request(
+        { agent, port, host: '127.0.0.1', path, headers: users > 0 ? { 'x-user-id': nextUser() } : {} },
+        response => {
+          response.resume()
+          response.on('error', error => fail(error.message))
+          response.on('end', () => {
+            if (response.statusCode !== 200) return fail(String(response.statusCode))
+            part.times.push(performance.now() - begun)
+            resolve()
+          })
+        },
+      )
       sent.on('error', error => fail(error.message))
       sent.end()
     })

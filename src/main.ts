@@ -89,6 +89,14 @@ const COMMANDS: Record<string, Command> = {
       return status(operator(values), positionals[0])
     },
   },
+  replicas: {
+    options: ADMIN,
+    positionals: [],
+    run: async ({ values }) => {
+      const { replicas } = await import('./cli/replicas.ts')
+      return replicas(operator(values))
+    },
+  },
   split: {
     options: { ...ADMIN, ...REASON },
     positionals: ['SERVICE', 'VERSION=WEIGHT…'],

@@ -99,7 +99,7 @@ test.for([
 
 test('what is left of a drain is told by the deadline that something waits for', () => {
   const times = { deadline: '2026-01-01T00:00:30Z', tunnelDeadline: '2026-01-01T00:01:00Z' }
-  const figures = { completed: 0, forced: 0, ...times }
+  const figures = { completed: 0, forced: 0, lost: 0, waitingFor: [] as string[], ...times }
   const now = Date.parse('2026-01-01T00:00:10.500Z')
   const left = (inFlight: number, tunnels: number, at: number) => timeLeft({ inFlight, tunnels, ...figures }, at)
   expect(left(1, 1, now)).toBe(19_500)
@@ -110,5 +110,14 @@ test('what is left of a drain is told by the deadline that something waits for',
   expect(left(1, 1, now + 90_000)).toBe(0)
   expect(drainFigures({ inFlight: 2, tunnels: 1, ...figures }, now)).toBe(
     '(20 s left): 2 in flight, 1 tunnel, 0 completed, 0 forced',
+  )
+})
+
+test('a drain that other replicas have a part in says whom it waits for, and what died with one', () => {
+  const now = Date.parse('2026-05-01T12:00:00.000Z')
+  const deadline = '2026-05-01T12:00:20.000Z'
+  const drain = { inFlight: 1, tunnels: 0, completed: 3, forced: 0, deadline, tunnelDeadline: deadline }
+  expect(drainFigures({ ...drain, lost: 2, waitingFor: ['edge-2', 'redis'] }, now)).toBe(
+    '(20 s left): 1 in flight, 0 tunnels, 3 completed, 0 forced, 2 lost with a replica that died; waits for edge-2, redis',
   )
 })

@@ -124,6 +124,14 @@ it('fills in the attributes of a sticky cookie', () => {
   })
 })
 
+it('fills in how long pins in a store live, and nothing of cookies', () => {
+  const stickyOf = (written: string) =>
+    configOf(withService(`traffic: { split: { by: [{ clientIp: true }] }, sticky: ${written} }`)).services[0]!.traffic
+      .sticky
+  expect(stickyOf('{ mode: store }')).toEqual({ mode: 'store', ttl: '24h' })
+  expect(stickyOf('{ mode: store, ttl: 1s }')).toEqual({ mode: 'store', ttl: '1s' })
+})
+
 it('fills in the rest of health checks that are on', () => {
   expect(configOf(withService('health: {}')).services[0]!.health).toEqual({
     path: '/healthz',

@@ -128,18 +128,12 @@ it('refuses each key of later work by name', () => {
     '    tls: {}\n    http2: true\n    proxyProtocol: true\n    limits:   {',
   )
     .replace('\nworkers:', '\nredis: {}\nworkers:')
-    .replace('sticky: { mode: none }', 'sticky: { mode: store }')
     .replace('    balance:', '    limits: {}\n    balance:')
   const problems = problemsOf(later, ENV)
   expect(problems.map(problem => problem.split(' ').slice(1, 3).join(' '))).toEqual(
-    [
-      'listeners[0].tls',
-      'listeners[0].http2',
-      'listeners[0].proxyProtocol',
-      'redis',
-      'services[0].traffic.sticky.mode',
-      'services[0].limits',
-    ].map(path => `CONFIG_NOT_SUPPORTED ${path}:`),
+    ['listeners[0].tls', 'listeners[0].http2', 'listeners[0].proxyProtocol', 'redis', 'services[0].limits'].map(
+      path => `CONFIG_NOT_SUPPORTED ${path}:`,
+    ),
   )
   for (const problem of problems) expect(problem).toContain('not supported yet')
 })

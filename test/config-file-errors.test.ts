@@ -98,11 +98,6 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '8:21: CONFIG_NOT_SUPPORTED services[0].versions[0].endpoints[0]: https endpoints are not supported yet. Use http:// to the endpoint.',
   ],
   [
-    'sticky mode store',
-    { 10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { sticky: { mode: store } }' },
-    '11:32: CONFIG_NOT_SUPPORTED services[0].traffic.sticky.mode: stickiness kept in a store is not supported yet. Choose none or cookie.',
-  ],
-  [
     'a route without service',
     { 13: '    rewrite: {}' },
     '12:5: CONFIG_MISSING routes[0].service: the key "service" is missing. Add "service:" here.',

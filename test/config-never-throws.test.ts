@@ -118,6 +118,7 @@ const PLACES: Record<string, (json: string) => string> = {
   split: json => inTraffic(`split: { weights: ${json}, by: [${json}, { header: ${json} }], salt: ${json} }`),
   weights: json => inTraffic(`split: { weights: { blue: ${json}, green: ${json} } }`),
   sticky: json => inTraffic(`sticky: { mode: cookie, secret: ${json}, name: ${json}, path: ${json}, ttl: ${json} }`),
+  store: json => inTraffic(`sticky: { mode: store, ttl: ${json}, name: ${json} }, split: { by: ${json} }`),
   mode: json => inTraffic(`sticky: { mode: ${json}, secure: ${json}, sameSite: ${json} }, versionHeader: ${json}`),
   mirrors: json => inTraffic(`mirrors: [{ to: green, percent: ${json}, queue: ${json} }, ${json}, { to: ${json} }]`),
   mirror: json =>

@@ -137,6 +137,18 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '11:88: CONFIG_CONFLICT services[0].traffic.sticky.path: browsers drop a __Host- cookie with another path than /. Use path /, or another name.',
   ],
   [
+    'pins in a store without a key to find users by',
+    { 10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { sticky: { mode: store } }' },
+    '11:32: CONFIG_CONFLICT services[0].traffic.sticky.mode: the store finds users by their key, and split.by names no source of one. Set split.by, such as [{ header: x-user-id }], or use mode: cookie.',
+  ],
+  [
+    'pins in a store that end at once',
+    {
+      10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { split: { by: [{ clientIp: true }] }, sticky: { mode: store, ttl: 999ms } }',
+    },
+    '11:81: CONFIG_RANGE services[0].traffic.sticky.ttl: "999ms" is too short for users to come back. Choose from 1s to 9600h.',
+  ],
+  [
     'one cookie for two purposes',
     {
       10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { sticky: { mode: cookie, secret: 0123456789abcdef, name: turnout-version } }',

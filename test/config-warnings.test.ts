@@ -80,6 +80,18 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '9:32: warning CONFIG_UNUSED services[0].traffic.sticky.mode: stickiness has nothing to do in a service with one version. Set mode to none until there is a second one.',
   ],
   [
+    'pins in a store with one version',
+    { 9: '    traffic: { split: { by: [{ clientIp: true }] }, sticky: { mode: store } }', 10: '' },
+    '9:69: warning CONFIG_UNUSED services[0].traffic.sticky.mode: stickiness has nothing to do in a service with one version. Set mode to none until there is a second one.',
+  ],
+  [
+    'a key of cookies with pins in a store',
+    {
+      10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { split: { by: [{ clientIp: true }] }, sticky: { mode: store, name: v } }',
+    },
+    '11:82: warning CONFIG_UNUSED services[0].traffic.sticky.name: "name" is for sticky cookies only. Remove it, or use mode: cookie.',
+  ],
+  [
     'a secret that can be guessed',
     { 10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { sticky: { mode: cookie, secret: hunter2 } }' },
     '11:48: warning CONFIG_WEAK_SECRET services[0].traffic.sticky.secret: the secret has fewer than 16 characters. Use a long random one, such as 32 random bytes in hex.',

@@ -46,7 +46,7 @@ test('the report tells what differs with samples, and hides what is noise', asyn
   const left = { control: null, percent: null, active: false, since: TIME, requests }
   expect(reply.json).toEqual({
     service: 'shop',
-    noise: 'subtracted',
+    ...{ noise: 'subtracted', complete: true, missing: [] },
     mirrors: [
       {
         ...{ version: 'green', ...left, compared: 150, differing: 100, paired: 150, hiddenAsNoise: 1 },
@@ -124,6 +124,6 @@ test('the report is cleared for a shadow or for the service, which a restart doe
   await turnout.close()
   const again = await startLocal(file)
   expect((await new AdminCaller(again.adminUrl).get(PATH)).json).toEqual({
-    ...{ service: 'shop', noise: 'subtracted', mirrors: [] },
+    ...{ service: 'shop', noise: 'subtracted', complete: true, missing: [], mirrors: [] },
   })
 })

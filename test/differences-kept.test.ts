@@ -45,7 +45,7 @@ function open(dir = stateDir()) {
   const close = () => {
     if (isClosed) return
     isClosed = true
-    differences.close()
+    void differences.close()
     store.close()
   }
   onTestFinished(close)
@@ -66,8 +66,8 @@ function found(times: number, given: Given = {}) {
 }
 
 /** Pairs and differing ones by shadow. */
-function counts(differences: Differences) {
-  const { mirrors } = differences.view('shop', { noise: 'raw' })
+async function counts(differences: Differences) {
+  const { mirrors } = await differences.view('shop', { noise: 'raw' })
   return Object.fromEntries(mirrors.map(({ version, compared, differing }) => [version, [compared, differing]]))
 }
 
@@ -78,14 +78,14 @@ function stored(store: Store): string[] {
   })
 }
 
-test('what is found is stored once a second, in one transaction, and taken up by the next start', () => {
+test('what is found is stored once a second, in one transaction, and taken up by the next start', async () => {
   const first = open()
   const save = vi.spyOn(first.store, 'saveDifferences')
   for (let i = 0; i < 8; i++) {
     first.differences.found(found(10))
     vi.advanceTimersByTime(250)
   }
-  expect(counts(first.differences)).toEqual({ green: [80, 80] })
+  expect(await counts(first.differences)).toEqual({ green: [80, 80] })
   expect(save).toHaveBeenCalledTimes(2)
   vi.advanceTimersByTime(5000)
   expect(save).toHaveBeenCalledTimes(2)
@@ -98,7 +98,7 @@ test('what is found is stored once a second, in one transaction, and taken up by
   first.differences.found(found(1, { version: 'red' }))
   first.close()
   const second = open(first.dir)
-  expect(counts(second.differences)).toEqual({ green: [80, 80], red: [1, 1] })
+  expect(await counts(second.differences)).toEqual({ green: [80, 80], red: [1, 1] })
   second.differences.found(found(20))
   vi.advanceTimersByTime(1000)
   expect(stored(second.store).toSorted()).toEqual([
@@ -110,7 +110,7 @@ test('what is found is stored once a second, in one transaction, and taken up by
   expect(first.lines.concat(second.lines)).toEqual([])
 })
 
-test('what was not seen for seven days is dropped, while turnout runs and at its start', () => {
+test('what was not seen for seven days is dropped, while turnout runs and at its start', async () => {
   const { dir, differences, store, close } = open()
   differences.found(found(3, { shadow: [['body.old']] }))
   differences.found(found(2, { version: 'red' }))
@@ -120,26 +120,26 @@ test('what was not seen for seven days is dropped, while turnout runs and at its
   expect(stored(store)).toHaveLength(5)
   vi.advanceTimersByTime(DAY + 3_600_000)
   expect(stored(store)).toEqual(['green null 7 7', 'green body.a 0 4'])
-  expect(counts(differences)).toEqual({ green: [7, 7] })
+  expect(await counts(differences)).toEqual({ green: [7, 7] })
   close()
   vi.setSystemTime(NOON + 30 * DAY)
   const later = open(dir)
-  expect(counts(later.differences)).toEqual({ green: [0, 0] })
+  expect(await counts(later.differences)).toEqual({ green: [0, 0] })
   expect(stored(later.store)).toEqual([])
 })
 
-test('a report that is cleared is gone from the store too, and the audit tells who did it', () => {
+test('a report that is cleared is gone from the store too, and the audit tells who did it', async () => {
   const { dir, differences, store, events, close } = open()
   differences.found(found(5))
   differences.found(found(5, { version: 'red' }))
   differences.found(found(5, { version: 'red', service: 'cart' }))
   vi.advanceTimersByTime(1000)
   differences.found(found(1))
-  expect(differences.clear('shop', { actor: 'ci', reason: 'fixed' }, 'green')).toBe(2)
-  expect(counts(differences)).toEqual({ green: [0, 0], red: [5, 5] })
+  expect(await differences.clear('shop', { actor: 'ci', reason: 'fixed' }, 'green')).toBe(2)
+  expect(await counts(differences)).toEqual({ green: [0, 0], red: [5, 5] })
   expect(stored(store)).toEqual(['red null 5 5', 'red body.a 0 5', 'red null 5 5', 'red body.a 0 5'])
   differences.found(found(2))
-  expect(differences.clear('shop', { actor: 'ci', reason: null })).toBe(4)
+  expect(await differences.clear('shop', { actor: 'ci', reason: null })).toBe(4)
   expect(events.list({ limit: 9, kind: 'differences.cleared' })).toMatchObject([
     {
       ...{ actor: 'ci', reason: null, service: 'shop' },
@@ -153,11 +153,11 @@ test('a report that is cleared is gone from the store too, and the audit tells w
   differences.found(found(7))
   close()
   const next = open(dir)
-  expect(counts(next.differences)).toEqual({ green: [7, 7] })
+  expect(await counts(next.differences)).toEqual({ green: [7, 7] })
   expect(stored(next.store)).toHaveLength(4)
 })
 
-test('a store that fails loses nothing: it is told once, and all is stored when it works again', () => {
+test('a store that fails loses nothing: it is told once, and all is stored when it works again', async () => {
   const { dir, differences, store, lines, close } = open()
   differences.found(found(1, { version: 'red' }))
   vi.advanceTimersByTime(1000)
@@ -166,21 +166,21 @@ test('a store that fails loses nothing: it is told once, and all is stored when 
   })
   differences.found(found(5))
   vi.advanceTimersByTime(3000)
-  expect(differences.clear('shop', { actor: 'ci', reason: null }, 'red')).toBe(2)
+  expect(await differences.clear('shop', { actor: 'ci', reason: null }, 'red')).toBe(2)
   differences.found(found(5))
   vi.advanceTimersByTime(3000)
   expect(save.mock.calls.length).toBeGreaterThanOrEqual(6)
-  expect(counts(differences)).toEqual({ green: [10, 10] })
+  expect(await counts(differences)).toEqual({ green: [10, 10] })
   expect(lines).toMatchObject([{ level: 'error', msg: 'the report on differences is not stored, trying again' }])
   save.mockRestore()
   vi.advanceTimersByTime(1000)
   expect(lines.slice(1)).toMatchObject([{ level: 'info', msg: 'the report on differences is stored again' }])
   expect(stored(store)).toEqual(['green null 10 10', 'green body.a 0 10'])
   close()
-  expect(counts(open(dir).differences)).toEqual({ green: [10, 10] })
+  expect(await counts(open(dir).differences)).toEqual({ green: [10, 10] })
 })
 
-test('of very many changes a part is stored at a time, and all of them at the close', () => {
+test('of very many changes a part is stored at a time, and all of them at the close', async () => {
   const { dir, differences, store, close } = open()
   const endpoints = Array.from({ length: SAVE_BATCH + 100 }, (_, i) => `GET /${i % 100}`)
   const many = endpoints.flatMap((endpoint, i) => found(1, { endpoint, shadow: [[`body.f${i}`]] }))
@@ -193,7 +193,7 @@ test('of very many changes a part is stored at a time, and all of them at the cl
   expect(stored(store)).toHaveLength(entries)
   differences.found(many)
   close()
-  expect(counts(open(dir).differences)).toEqual({ green: [2 * endpoints.length, 2 * endpoints.length] })
+  expect(await counts(open(dir).differences)).toEqual({ green: [2 * endpoints.length, 2 * endpoints.length] })
 })
 
 test('a slow store is given time: ten times as long as a write took', () => {
@@ -211,7 +211,7 @@ test('a slow store is given time: ten times as long as a write took', () => {
   expect(save).toHaveBeenCalledTimes(2)
 })
 
-test('a mirror is shown with its requests, also before the first answer and after it left the config', () => {
+test('a mirror is shown with its requests, also before the first answer and after it left the config', async () => {
   const { differences, revision, counters } = open()
   const region = counters.regions[0]!
   MIRROR_OUTCOMES.forEach((_, i) => {
@@ -221,43 +221,44 @@ test('a mirror is shown with its requests, also before the first answer and afte
   const none = Object.fromEntries(MIRROR_OUTCOMES.map(outcome => [outcome, 0]))
   const view = () => differences.view('shop', { noise: 'subtracted' })
   const green = { version: 'green', control: 'blue', percent: 12.5, active: true, requests }
-  expect(view()).toEqual({
+  expect(await view()).toEqual({
     service: 'shop',
-    noise: 'subtracted',
+    ...{ noise: 'subtracted', complete: true, missing: [] },
     mirrors: [{ ...green, since: null, compared: 0, differing: 0, paired: 0, hiddenAsNoise: 0, endpoints: [] }],
   })
   differences.found(found(2, { version: 'red', twin: [] }))
   vi.advanceTimersByTime(100)
   differences.found(found(1))
   const left = { version: 'red', control: null, percent: null, active: false, requests: none }
-  expect(view().mirrors).toMatchObject([
+  expect((await view()).mirrors).toMatchObject([
     { ...green, since: new Date(NOON + 100).toISOString(), compared: 1, paired: 0 },
     { ...left, since: new Date(NOON).toISOString(), compared: 2, paired: 2, differing: 2 },
   ])
   revision.config = configWith([])
-  expect(view().mirrors).toMatchObject([
+  expect((await view()).mirrors).toMatchObject([
     { ...left, compared: 2 },
     { ...left, version: 'green', compared: 1, requests },
   ])
-  const named = (version: string) => differences.view('shop', { noise: 'raw', version }).mirrors
-  expect(named('red')).toMatchObject([{ version: 'red' }])
+  const named = async (version: string) => (await differences.view('shop', { noise: 'raw', version })).mirrors
+  expect(await named('red')).toMatchObject([{ version: 'red' }])
   // A version without a mirror has no report, and is a version all the same.
-  expect(named('blue')).toEqual([])
-  expect(() => named('pink')).toThrow(expect.objectContaining({ code: 'no_such_version' }))
-  const cart = () => differences.view('cart', { noise: 'raw' })
-  expect(cart).toThrow(expect.objectContaining({ code: 'no_such_service' }))
+  expect(await named('blue')).toEqual([])
+  await expect(named('pink')).rejects.toThrow(expect.objectContaining({ code: 'no_such_version' }))
+  await expect(differences.view('cart', { noise: 'raw' })).rejects.toThrow(
+    expect.objectContaining({ code: 'no_such_service' }),
+  )
   const clear = (service: string, version?: string) =>
     differences.clear(service, { actor: 'ci', reason: null }, version)
-  expect(() => clear('cart')).toThrow(expect.objectContaining({ code: 'no_such_service' }))
-  expect(() => clear('shop', 'pink')).toThrow(expect.objectContaining({ code: 'no_such_version' }))
-  expect(clear('shop', 'red')).toBe(2)
+  await expect(clear('cart')).rejects.toThrow(expect.objectContaining({ code: 'no_such_service' }))
+  await expect(clear('shop', 'pink')).rejects.toThrow(expect.objectContaining({ code: 'no_such_version' }))
+  expect(await clear('shop', 'red')).toBe(2)
 })
 
-test('what comes after the close is shown, but asks nothing of the store any more', () => {
+test('what comes after the close is shown, but asks nothing of the store any more', async () => {
   const { differences, lines, close } = open()
   close()
   differences.found(found(1))
   vi.advanceTimersByTime(5000)
-  expect(counts(differences)).toEqual({ green: [1, 1] })
+  expect(await counts(differences)).toEqual({ green: [1, 1] })
   expect(lines).toEqual([])
 })

@@ -7,7 +7,14 @@ import { add, type Found, type Given, THEN } from './support/differences.ts'
 const requestsOf = () => ({}) as never
 
 function view(report: Report, options: Partial<ViewOptions> = {}): DifferencesView {
-  const known = { service: 'shop', configured: [], found: report.mirrors('shop'), requestsOf }
+  const known = {
+    service: 'shop',
+    configured: [],
+    found: report.mirrors('shop'),
+    requestsOf,
+    complete: true,
+    missing: [],
+  }
   return viewOf(known, { noise: 'subtracted', ...options })
 }
 

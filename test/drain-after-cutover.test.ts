@@ -64,7 +64,7 @@ test('with nothing in flight the cutover answers that the others are drained', a
   expect(drains).toMatchObject([{ version: 'blue', state: 'drained', completed: 0, forced: 0 }])
   expect(await traffic.drain('green')).toEqual({
     state: 'active',
-    ...{ inFlight: 0, tunnels: 0, pinnedRequests: 0, completed: 0, forced: 0 },
+    ...{ inFlight: 0, tunnels: 0, pinnedRequests: 0, completed: 0, forced: 0, lost: 0, waitingFor: [] },
     ...{ since: null, deadline: null, tunnelDeadline: null, drainedAt: null },
   })
   // A second one changes nothing.

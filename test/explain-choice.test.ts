@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Json } from '../src/config/document.ts'
 import { Refusal } from '../src/control/errors.ts'
-import { explain, type RequestTraits } from '../src/control/explain.ts'
+import { explain, pinKeyOf, type RequestTraits } from '../src/control/explain.ts'
 import { Selection } from '../src/route/select.ts'
 import { compileSelector } from '../src/snapshot/compile.ts'
 import { request } from './route-view.ts'
@@ -9,11 +9,11 @@ import { inForce, shopDocument } from './support/in-force.ts'
 
 const BY_TURNS = "no user key: by turns, exact over each worker's cycle, whose first turn this is"
 
-type Setting = { down?: string[]; leaving?: string[]; versions?: string[] }
+type Setting = { down?: string[]; leaving?: string[]; versions?: string[]; pinned?: string }
 
 /** What is told of a request to the service `shop` with these traffic settings. */
 function explained(traffic: Record<string, unknown>, traits: RequestTraits, setting: Setting = {}) {
-  const { versions = ['blue', 'green', 'gold'], down = [], leaving = [] } = setting
+  const { versions = ['blue', 'green', 'gold'], down = [], leaving = [], pinned } = setting
   const service = inForce(shopDocument(versions, { traffic })).config.services[1]!
   const gone = leaving.map(version => ({ service: 'shop', version, keepsPinned: false }))
   return explain(
@@ -21,6 +21,7 @@ function explained(traffic: Record<string, unknown>, traits: RequestTraits, sett
     gone,
     versions.map(version => !down.includes(version)),
     traits,
+    pinned,
   )
 }
 
@@ -154,6 +155,31 @@ test('without a failover the answer is 503', () => {
     reason: 'override',
     note: 'no endpoint of gold is usable: the answer is 503',
   })
+})
+
+test('a user who is pinned in the store gets that version, while it takes pinned users', () => {
+  const traffic = { ...byUser({ blue: 0, green: 1 }), sticky: { mode: 'store' } }
+  const headers = { 'x-user-id': 'ann' }
+  const pinned = explained(traffic, { headers }, { pinned: 'blue' })
+  expect(pinned).toMatchObject({ version: 'blue', reason: 'sticky', key: 'ann', rule: null, note: null })
+  expect(pinned.scores).toMatchObject({ blue: 0 })
+  const hashed = { version: 'green', reason: 'hash', key: 'ann' }
+  expect(explained(traffic, { headers })).toMatchObject(hashed)
+  expect(explained(traffic, { headers }, { pinned: 'blue', leaving: ['blue'] })).toMatchObject(hashed)
+  expect(explained(traffic, { headers }, { pinned: 'red' })).toMatchObject(hashed)
+  expect(explained(traffic, { headers }, { pinned: 'blue', down: ['blue'] })).toMatchObject({
+    version: 'green',
+    reason: 'failover',
+    note: 'no endpoint of blue is usable, which it would get by sticky',
+  })
+})
+
+test('the store knows a long user key by its hash', () => {
+  const service = inForce(shopDocument(['blue', 'green'], { traffic: byUser({ blue: 1 }) })).config.services[1]!
+  const keyOf = (key: string) => pinKeyOf(service, { query: { uid: key } })
+  expect([keyOf('zoë'), pinKeyOf(service, {})]).toEqual([Buffer.from('zoë').toString('latin1'), null])
+  expect(keyOf('x'.repeat(64))).toBe('x'.repeat(64))
+  expect(keyOf('x'.repeat(65))).toMatch(/^[A-Za-z0-9_-]{43}$/)
 })
 
 test('names that every object has are names like any other', () => {

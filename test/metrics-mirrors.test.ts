@@ -42,6 +42,7 @@ function startMetrics(series = SERIES) {
     lastReloadSuccessful: true,
     isUsable: () => true,
     versionState: () => 'active',
+    sharing: null,
     scrape: () => series,
   })
   const lines = async (name: string) => (await metrics.text()).split('\n').filter(line => line.startsWith(name))

@@ -47,6 +47,7 @@ function startMetrics(
     lastReloadSuccessful: false,
     isUsable: () => true,
     versionState: () => 'active',
+    sharing: null,
     ...states,
     scrape: () => series,
   })

@@ -43,7 +43,20 @@ const EVENT = {
   message: 'more green',
 }
 
-/** A state directory of that release, with revision 7 in force. */
+/** What release 0.2.0 added to it, layout 2; never to be changed. */
+const LAYOUT_2 = `
+CREATE TABLE differences (
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  path TEXT NOT NULL,
+  last_seen TEXT NOT NULL,
+  data TEXT NOT NULL,
+  PRIMARY KEY (service, version, endpoint, path)
+) STRICT;
+PRAGMA user_version = 2;`
+
+/** A state directory of the first of these releases, with revision 7 in force. */
 function earlierDir(more = ''): string {
   const dir = stateDir()
   mkdirSync(dir)
@@ -86,7 +99,7 @@ test('the store of the previous release is upgraded when it is opened, with all 
   const row = { service: 'shop', version: 'green', endpoint: 'GET /', path: '', lastSeen: TIME, data: '{}' }
   store.saveDifferences({ cleared: [], rows: [row], expired: null })
   store.close()
-  expect(layoutOf(dir)).toEqual({ layout: 2, tables: ['differences', 'events', 'in_force', 'revisions'] })
+  expect(layoutOf(dir)).toEqual({ layout: 3, tables: ['differences', 'events', 'in_force', 'replica', 'revisions'] })
   // And only once.
   const again = new Store(dir)
   expect(again.differences()).toEqual(['{}'])
@@ -94,16 +107,30 @@ test('the store of the previous release is upgraded when it is opened, with all 
 })
 
 test('a new store has the same layout as an upgraded one', () => {
-  const [fresh, earlier] = [stateDir(), earlierDir()]
-  for (const dir of [fresh, earlier]) new Store(dir).close()
-  expect(layoutOf(fresh)).toEqual(layoutOf(earlier))
+  const [fresh, ...earlier] = [stateDir(), earlierDir(), earlierDir(LAYOUT_2)]
+  for (const dir of [fresh, ...earlier]) new Store(dir).close()
+  for (const dir of earlier) expect(layoutOf(dir)).toEqual(layoutOf(fresh))
+})
+
+test('a store gets its replica id when it is made or upgraded, and keeps it', () => {
+  const dirs = [stateDir(), stateDir(), earlierDir(LAYOUT_2)]
+  const idOf = (dir: string) => {
+    const store = new Store(dir)
+    const id = store.replicaId()
+    store.close()
+    return id
+  }
+  const ids = dirs.map(idOf)
+  for (const id of ids) expect(id).toMatch(/^[0-9a-f]{12}$/)
+  expect(new Set(ids).size).toBe(3)
+  expect(dirs.map(idOf)).toEqual(ids)
 })
 
 test('an upgrade that fails changes nothing', () => {
   // Something is in the way that no release made.
   const dir = earlierDir('CREATE TABLE differences (other TEXT);')
   expect(() => new Store(dir)).toThrow(
-    /turnout\.db cannot be upgraded from layout 1 to 2 \(table differences already exists\)/,
+    /turnout\.db cannot be upgraded from layout 1 to 3 \(table differences already exists\)/,
   )
   expect(layoutOf(dir).layout).toBe(1)
   const db = new DatabaseSync(join(dir, 'turnout.db'))

@@ -13,12 +13,21 @@ const PACKAGE = join(import.meta.dirname, '..', '..', 'package.json')
 
 export const turnout: Peer = peer('turnout', '')
 
-/** turnout with a third version that gets copies of all requests; `compare` is what the mirror says besides. */
-export function mirroringTurnout(name: string, shadowPort: number, compare: string): Peer {
-  return peer(name, `mirrors: [{ to: shadow, ${compare} }]`, shadowPort)
+/** turnout that keeps the versions of users in a Redis. */
+export function pinningTurnout(name: string, redisPort: number): Peer {
+  return peer(name, 'sticky: { mode: store, ttl: 1h }', { redis: `{ url: "redis://127.0.0.1:${redisPort}" }` })
 }
 
-function peer(name: string, traffic: string, shadowPort?: number): Peer {
+/** turnout with a third version that gets copies of all requests; `compare` is what the mirror says besides. */
+export function mirroringTurnout(name: string, shadowPort: number, compare: string): Peer {
+  return peer(name, `mirrors: [{ to: shadow, ${compare} }]`, { shadowPort })
+}
+
+function peer(
+  name: string,
+  traffic: string,
+  { shadowPort, redis }: { shadowPort?: number; redis?: string } = {},
+): Peer {
   return {
     name,
     missing: () => (existsSync(MAIN) ? null : `${MAIN} does not exist`),
@@ -35,7 +44,7 @@ listeners:
     address: 127.0.0.1:${port}
 admin: { address: "127.0.0.1:${adminPort}" }
 workers: 1
-state: { dir: "${dir}/state" }
+state: { dir: "${dir}/state" }${redis === undefined ? '' : `\nredis: ${redis}`}
 log: { level: warn, access: off }
 shutdown: { delay: 0s, deadline: 2s }
 services:

@@ -18,6 +18,7 @@ import type { AdminParts, Api } from './parts.ts'
 import { Paths } from './paths.ts'
 import { addPreview } from './preview.ts'
 import { ApiError, answerUnreadable, sendError, useProblems } from './problem.ts'
+import { addReplicas } from './replicas.ts'
 import { addRevisions } from './revisions.ts'
 import { addServices } from './services.ts'
 import { addTraffic } from './traffic.ts'
@@ -85,10 +86,15 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
   app.register(async scope => {
     const api: Api = scope.withTypeProvider<TypeBoxTypeProvider>()
     addBodies(api)
+    // What a change is held against, by If-Match above all, is the newest that any replica has.
+    api.addHook('preHandler', async ({ method }) => {
+      if (method !== 'GET' && method !== 'HEAD') await revisions.follow()
+    })
     addHealth(api, parts.ready)
     addMetrics(api, parts.metrics)
     addConfig(api, parts)
     addRevisions(api, parts)
+    addReplicas(api, parts)
     addServices(api, parts)
     addTraffic(api, parts)
     addDifferences(api, parts)

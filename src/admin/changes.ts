@@ -1,8 +1,11 @@
-// What all calls that change something have in common: which revision they expect, who makes them and why, and
-// how they answer.
+// What all calls that change something have in common: which revision they expect, who makes them and why, whether
+// they wait for the other replicas, and how they answer.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
+import { parseDuration } from '../config/units.ts'
 import { Refusal } from '../control/errors.ts'
+import type { Fleet } from '../control/replicas/fleet.ts'
+import { closed, nullable } from './operation.ts'
 import { ApiError } from './problem.ts'
 
 /** Why something is changed, as the history and the audit tell it. */
@@ -10,11 +13,41 @@ export const ReasonSchema = Type.Optional(
   Type.String({ minLength: 1, maxLength: 1000, description: 'Why; kept in the history and the audit.' }),
 )
 
+/** How long, in ms, a call waits for the other replicas: usually, and at most. */
+const WAIT = '10s'
+const WAIT_MOST = 60_000
+/** A connection may be silent so much longer, in ms, than it waits. */
+const SPARE = 10_000
+
+/** Query of every change. */
+export const WAIT_QUERY = {
+  wait: Type.Optional(Type.String({ enum: ['all'], description: 'Answer when all live replicas serve it.' })),
+  timeout: Type.Optional(
+    Type.String({ description: `With wait: how long at most, such as 5s. Default ${WAIT}, at most 60s.` }),
+  ),
+}
+
+/** What status 202 means. */
+export const ACCEPTED = 'With wait: it is made and stays, but not every replica serves it yet; replicas says why.'
+
 /** Fields of every answer to a change. */
 export const OUTCOME = {
   revision: Type.Integer({ description: 'The revision in force.' }),
   changed: Type.Boolean({ description: 'False when everything was so already; then no revision was made.' }),
   message: Type.Optional(Type.String({ description: 'Says so when nothing changed.' })),
+  complete: Type.Optional(Type.Boolean({ description: 'With wait: all live replicas serve it.' })),
+  replicas: Type.Optional(
+    Type.Array(
+      closed({
+        id: Type.String(),
+        name: Type.String({ description: 'Name of its machine.' }),
+        revision: Type.Integer({ description: 'The revision it serves; 0 = none yet.' }),
+        applied: Type.Boolean({ description: 'It serves the outcome, or what came after it.' }),
+        error: nullable('string', 'Why it does not.'),
+      }),
+      { description: 'With wait: the live replicas.' },
+    ),
+  ),
 }
 
 /**
@@ -43,12 +76,48 @@ export function etagOf(revision: number): string {
   return `"${revision}"`
 }
 
-/** Answers a change: with the revision in force, and with a sentence when nothing changed. */
-export function sendOutcome(
-  reply: FastifyReply,
-  { revision, changed }: { revision: number; changed: boolean },
-  rest: object = {},
-): FastifyReply {
+type Changed = { revision: number; changed: boolean }
+
+/**
+ * Makes a change and answers it: with the revision in force, with a sentence when nothing changed, and with who serves
+ * it where the call waits for that. `rest` answers what else there is to say.
+ */
+export async function change<R extends Changed>(
+  { request, reply, fleet }: { request: FastifyRequest; reply: FastifyReply; fleet: Fleet },
+  make: () => Promise<R>,
+  rest: (result: R) => object = () => ({}),
+): Promise<FastifyReply> {
+  const ms = waitOf(request)
+  const result = await make()
+  const { revision, changed } = result
+  const applied = ms === null ? null : await fleet.applied(revision, ms)
   const message = changed ? {} : { message: 'Nothing changed: everything was as asked for already.' }
-  return reply.header('etag', etagOf(revision)).send({ revision, changed, ...message, ...rest })
+  return reply
+    .code(applied?.complete === false ? 202 : 200)
+    .header('etag', etagOf(revision))
+    .send({ revision, changed, ...message, ...rest(result), ...applied })
+}
+
+/** How long, in ms, a call waits for the other replicas; null = it does not. */
+function waitOf({ query, raw }: FastifyRequest): number | null {
+  const { wait, timeout } = query as { wait?: string; timeout?: string }
+  if (wait === undefined) {
+    if (timeout === undefined) return null
+    throw wrongTimeout('It means nothing without wait=all.')
+  }
+  let ms: number
+  try {
+    ms = parseDuration(timeout ?? WAIT)
+  } catch (error) {
+    throw wrongTimeout(`${(error as Error).message}.`)
+  }
+  if (ms > WAIT_MOST) throw wrongTimeout('Choose from 0s to 60s.')
+  // Which else would be closed as that of a client that is too slow.
+  raw.socket.setTimeout(ms + SPARE)
+  return ms
+}
+
+function wrongTimeout(message: string): ApiError {
+  const errors = [{ path: '?timeout', message }]
+  return new ApiError('invalid_request', `?timeout: ${message}`, { errors })
 }

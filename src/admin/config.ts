@@ -1,5 +1,6 @@
 // `/v1/config`: the document in force, and changes of it. A change names the revision it is based on, so that of
 // two operators none undoes the other's without having seen it.
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import type { Json } from '../config/document.ts'
 import { mergePatch } from '../config/merge-patch.ts'
@@ -7,11 +8,12 @@ import { maskSecrets, unmask } from '../config/secrets.ts'
 import { diffDocuments, summarize } from '../control/diff.ts'
 import { Refusal } from '../control/errors.ts'
 import type { Revision } from '../control/revisions.ts'
-import { etagOf, expectedRevision, OUTCOME, ReasonSchema, sendOutcome } from './changes.ts'
+import { ACCEPTED, change, etagOf, expectedRevision, OUTCOME, ReasonSchema, WAIT_QUERY } from './changes.ts'
 import { DryRunSchema, dryRun } from './dry-run.ts'
 import { MERGE_PATCH } from './guards/bodies.ts'
 import { closed, OF_CHANGES, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
+import { ApiError } from './problem.ts'
 
 const DocumentSchema = Type.Unsafe<Json>({
   type: 'object',
@@ -26,10 +28,12 @@ const PatchSchema = Type.Unsafe<Json>({
 const CHANGE_QUERY = {
   dryRun: Type.Optional(Type.Boolean({ description: 'Only checks, and answers what would change.' })),
   reason: ReasonSchema,
+  ...WAIT_QUERY,
 }
 
 const CHANGE_ANSWER = {
   description: 'Every worker serves it; with dryRun, what would change.',
+  accepted: ACCEPTED,
   etag: true,
   schema: Type.Union([closed(OUTCOME), DryRunSchema]),
 }
@@ -38,7 +42,7 @@ const PROBLEMS_OF_CHANGES = [...OF_CHANGES, 'invalid_config', 'fixed_key'] as co
 
 const SECRETS = 'A secret that is sent as *** stays the one that the token or service of this name has.'
 
-export function addConfig(api: Api, { revisions }: AdminParts): void {
+export function addConfig(api: Api, { revisions, fleet }: AdminParts): void {
   api.get(
     '/v1/config',
     {
@@ -70,7 +74,7 @@ export function addConfig(api: Api, { revisions }: AdminParts): void {
         problems: PROBLEMS_OF_CHANGES,
       }),
     },
-    (request, reply) => change(request, reply, () => request.body),
+    (request, reply) => replace(request, reply, () => request.body),
   )
 
   api.patch(
@@ -89,34 +93,34 @@ export function addConfig(api: Api, { revisions }: AdminParts): void {
         problems: PROBLEMS_OF_CHANGES,
       }),
     },
-    (request, reply) => change(request, reply, current => mergePatch(current, request.body)),
+    (request, reply) => replace(request, reply, current => mergePatch(current, request.body)),
   )
 
-  type Call = { query: { dryRun?: boolean; reason?: string } }
+  type Call = { query: { dryRun?: boolean; reason?: string; wait?: string } }
 
-  async function change(
-    request: Parameters<typeof expectedRevision>[0] & Call,
-    reply: Parameters<typeof sendOutcome>[0],
-    make: (current: Json) => Json,
-  ) {
-    const { dryRun: isDryRun = false, reason = null } = request.query
+  async function replace(request: FastifyRequest & Call, reply: FastifyReply, make: (current: Json) => Json) {
+    const { dryRun: isDryRun = false, reason = null, wait } = request.query
     const { current } = revisions
     // A dry run changes nothing, so it may be based on whatever is in force.
     const expected = expectedRevision(request, current.number, !isDryRun)
     if (isDryRun) {
+      if (wait !== undefined)
+        throw new ApiError('invalid_request', 'A dry run changes nothing that could be waited for.')
       const document = successor(current, make)
       return reply.header('etag', etagOf(current.number)).send(dryRun(current, document, revisions.check(document)))
     }
-    const { revision, changed } = await revisions.change(before => {
-      const document = successor(before, make)
-      const summary = summarize(diffDocuments(before.document, document))
-      return {
-        document,
-        state: before.state,
-        change: { source: 'config', actor: request.actor!.name, reason, summary },
-      }
-    }, expected)
-    return sendOutcome(reply, { revision: revision.number, changed })
+    return change({ request, reply, fleet }, async () => {
+      const { revision, changed } = await revisions.change(before => {
+        const document = successor(before, make)
+        const summary = summarize(diffDocuments(before.document, document))
+        return {
+          document,
+          state: before.state,
+          change: { source: 'config', actor: request.actor!.name, reason, summary },
+        }
+      }, expected)
+      return { revision: revision.number, changed }
+    })
   }
 }
 

@@ -6,9 +6,9 @@ import type { DifferencesView, FieldView, Noise } from '../control/differences-v
 import { DIFFERENCE_KINDS, MIRROR_OUTCOMES } from '../observe/cells.ts'
 import { VERDICTS } from '../report/verdict.ts'
 import { ReasonSchema } from './changes.ts'
-import { closed, operation } from './operation.ts'
+import { closed, nullable, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
-import { nullable, time } from './views.ts'
+import { time } from './views.ts'
 
 const JSONL = 'application/jsonl'
 const SERVICE = { service: Type.String({ description: 'Name of the service.' }) }
@@ -131,6 +131,10 @@ export function addDifferences(api: Api, { differences }: AdminParts): void {
           schema: closed({
             service: Type.String(),
             noise: Type.String({ enum: ['subtracted', 'raw'] }),
+            complete: Type.Boolean({ description: 'What all replicas found is in it; false while Redis is away.' }),
+            missing: Type.Array(Type.String(), {
+              description: 'Names of replicas of which something may be missing, as far as they are known.',
+            }),
             mirrors: Type.Array(MirrorSchema, { description: 'In the order of the config, then those that left it.' }),
           }),
           or: JSONL,
@@ -140,7 +144,7 @@ export function addDifferences(api: Api, { differences }: AdminParts): void {
     },
     async (request, reply) => {
       const { format, ...options } = request.query
-      const view = differences.view(request.params.service, options)
+      const view = await differences.view(request.params.service, options)
       if (format === 'json') return reply.send(view)
       // Line by line: tens of thousands of fields are no reason to hold the text of all of them.
       return reply.type(JSONL).send(Readable.from(linesOf(view)))
@@ -160,13 +164,13 @@ export function addDifferences(api: Api, { differences }: AdminParts): void {
           description: 'Nothing is left of it.',
           schema: closed({ service: Type.String(), cleared: Count('Endpoints and fields that were in the report.') }),
         },
-        problems: ['no_such_service', 'no_such_version'],
+        problems: ['no_such_service', 'no_such_version', 'redis_unavailable'],
       }),
     },
     async (request, reply) => {
       const { service } = request.params
       const { version, reason = null } = request.query
-      const cleared = differences.clear(service, { actor: request.actor!.name, reason }, version)
+      const cleared = await differences.clear(service, { actor: request.actor!.name, reason }, version)
       return reply.send({ service, cleared })
     },
   )

@@ -4,10 +4,10 @@ import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
 import type { Events } from '../control/events.ts'
 import { EventStream } from './event-stream.ts'
-import { closed, operation } from './operation.ts'
+import { closed, nullable, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
 import { ApiError } from './problem.ts'
-import { nullable, page } from './views.ts'
+import { page } from './views.ts'
 
 /** Comments that keep proxies and readers from giving up, in ms. */
 const HEARTBEAT = 15_000

@@ -22,7 +22,15 @@ const COMMON: readonly ProblemCode[] = [
 const WITH_TOKEN: readonly ProblemCode[] = ['unauthenticated', 'forbidden_role', 'too_many_failures']
 const WITH_BODY: readonly ProblemCode[] = ['malformed_json', 'body_too_large', 'unsupported_media_type']
 /** Problems of every change. */
-export const OF_CHANGES: readonly ProblemCode[] = ['stale_revision', 'apply_failed', 'stopping', 'store_failed']
+export const OF_CHANGES: readonly ProblemCode[] = [
+  'stale_revision',
+  'revision_conflict',
+  'replica_behind',
+  'redis_unavailable',
+  'apply_failed',
+  'stopping',
+  'store_failed',
+]
 
 const ETAG = { ETag: { type: 'string', description: 'The revision in force, in quotes; what If-Match takes.' } }
 
@@ -31,6 +39,7 @@ const PROBLEM_HEADERS: Partial<Record<ProblemCode, Record<string, { type: string
   unauthenticated: { 'WWW-Authenticate': { type: 'string', description: 'Bearer' } },
   too_many_failures: { 'Retry-After': { type: 'integer', description: 'Seconds.' } },
   too_many_streams: { 'Retry-After': { type: 'integer', description: 'Seconds.' } },
+  redis_unavailable: { 'Retry-After': { type: 'integer', description: 'Seconds.' } },
   stale_revision: ETAG,
 }
 
@@ -83,7 +92,20 @@ export type Operation<Body extends TSchema, Query extends TProperties, Params ex
 }
 
 /** A right answer: JSON of a schema, or another media type; `or` is one that it can have instead. */
-export type Answer = { description: string; etag?: boolean; schema?: TSchema; media?: string; or?: string }
+export type Answer = {
+  description: string
+  etag?: boolean
+  schema?: TSchema
+  media?: string
+  or?: string
+  /** The same with status 202 means this. */
+  accepted?: string
+}
+
+/** A value that may be null. */
+export function nullable(type: 'string' | 'number' | 'integer', description: string) {
+  return Type.Unsafe<string | null>({ type: [type, 'null'], description })
+}
 
 /** Parameters or fields, and no others. */
 export function closed<P extends TProperties>(properties: P): TObject<P> {
@@ -117,7 +139,7 @@ export function operation<
     querystring: closed(query ?? ({} as Query)),
     ...(params === undefined ? {} : { params: closed(params) }),
     ...(ifMatch === undefined ? {} : { headers: IfMatchSchema }),
-    response: { 200: rightAnswer(call.answer), ...problemAnswers(codes) },
+    response: { ...rightAnswers(call.answer), ...problemAnswers(codes) },
   }
   return schema as unknown as RouteSchema<Body, Query, Params>
 }
@@ -127,6 +149,12 @@ const IfMatchSchema = Type.Object({
     Type.String({ description: 'The ETag the change is based on, or * for whichever is in force.' }),
   ),
 })
+
+function rightAnswers(answer: Answer): Record<number, object> {
+  const { accepted } = answer
+  if (accepted === undefined) return { 200: rightAnswer(answer) }
+  return { 200: rightAnswer(answer), 202: rightAnswer({ ...answer, description: accepted }) }
+}
 
 function rightAnswer({ description, etag, schema, media = 'application/json', or }: Answer): object {
   const text = { schema: { type: 'string' } }

@@ -13,6 +13,7 @@ import type { Differences } from '../control/differences.ts'
 import type { Drains } from '../control/drains.ts'
 import type { Events } from '../control/events.ts'
 import type { Health } from '../control/health.ts'
+import type { Fleet } from '../control/replicas/fleet.ts'
 import type { Revisions } from '../control/revisions.ts'
 import type { Services } from '../control/services.ts'
 import type { Traffic } from '../control/traffic.ts'
@@ -31,6 +32,7 @@ export type AdminParts = {
   traffic: Traffic
   drains: Drains
   services: Services
+  fleet: Fleet
   differences: Differences
   health: Health
   events: Events

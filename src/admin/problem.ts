@@ -24,10 +24,19 @@ const REFUSALS: Record<RefusalCode, Entry> = {
   nothing_to_roll_back: { status: 409, about: 'There was no cutover or split, or all were taken back.' },
   not_draining: { status: 409, about: 'The version is not draining.' },
   last_version: { status: 409, about: 'No other version of the service has weight.' },
+  revision_conflict: { status: 409, about: 'Other replicas changed the config at the same time, again and again.' },
+  replica_behind: {
+    status: 409,
+    about: 'This replica cannot apply the revision that the others have, so it cannot change that; another one can.',
+  },
   stale_revision: { status: 412, about: 'If-Match names another revision than the one in force, which ETag names.' },
   invalid_config: { status: 422, about: 'The document is no valid config; errors says where and why.' },
   invalid_weights: { status: 422, about: 'The weights cannot be served.' },
   apply_failed: { status: 503, about: 'A worker could not prepare the revision; the one in force stays.' },
+  redis_unavailable: {
+    status: 503,
+    about: 'Replicas share the config through Redis, which does not answer or takes nothing; try again later.',
+  },
   stopping: { status: 503, about: 'turnout is stopping.' },
   store_failed: {
     status: 507,
@@ -89,6 +98,7 @@ export class ApiError extends Error {
 }
 
 const TYPE = 'application/problem+json'
+const RETRY = { 'retry-after': '1' }
 
 /** Errors of the framework that are the caller's, by their code. Those not here are told by their status. */
 const FRAMEWORK: Readonly<Record<string, ProblemCode>> = {
@@ -129,7 +139,7 @@ export function sendError(
     const { code, message, problems } = error
     if (PROBLEMS[code].status >= 500) log.error({ code, err: error.cause }, `admin request refused: ${message}`)
     const errors = problems?.filter(({ severity }) => severity === 'error').map(fieldErrorOf)
-    return sendProblem(reply, code, message, { errors })
+    return sendProblem(reply, code, message, { errors, headers: code === 'redis_unavailable' ? RETRY : undefined })
   }
   if (error instanceof StoreError) {
     log.error({ err: error }, 'the store could not be read')

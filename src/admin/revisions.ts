@@ -4,10 +4,10 @@ import type { Json } from '../config/document.ts'
 import { maskSecrets } from '../config/secrets.ts'
 import { Refusal } from '../control/errors.ts'
 import type { TrafficState } from '../control/traffic-state.ts'
-import { OUTCOME, ReasonSchema, sendOutcome } from './changes.ts'
-import { closed, OF_CHANGES, operation } from './operation.ts'
+import { ACCEPTED, change, OUTCOME, ReasonSchema, WAIT_QUERY } from './changes.ts'
+import { closed, nullable, OF_CHANGES, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
-import { byOf, NamedDrainSchema, nullable, page } from './views.ts'
+import { byOf, NamedDrainSchema, page } from './views.ts'
 
 const CHANGE = {
   number: Type.Integer(),
@@ -27,7 +27,7 @@ const NUMBER = {
   number: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'Of the revision.' }),
 }
 
-export function addRevisions(api: Api, { revisions, traffic }: AdminParts): void {
+export function addRevisions(api: Api, { revisions, traffic, fleet }: AdminParts): void {
   api.get(
     '/v1/revisions',
     {
@@ -88,11 +88,13 @@ export function addRevisions(api: Api, { revisions, traffic }: AdminParts): void
         tag: 'config',
         summary: 'Apply an earlier revision as a new one',
         params: NUMBER,
+        query: WAIT_QUERY,
         body: closed({ reason: ReasonSchema }),
         optionalBody: true,
         ifMatch: 'optional',
         answer: {
           description: 'Every worker serves it.',
+          accepted: ACCEPTED,
           etag: true,
           schema: closed({ ...OUTCOME, drains: Type.Array(NamedDrainSchema) }),
         },
@@ -100,8 +102,8 @@ export function addRevisions(api: Api, { revisions, traffic }: AdminParts): void
       }),
     },
     async (request, reply) => {
-      const result = await traffic.rollbackTo(request.params.number, byOf(request, revisions.current.number))
-      return sendOutcome(reply, result, { drains: result.drains })
+      const make = () => traffic.rollbackTo(request.params.number, byOf(request, revisions.current.number))
+      return change({ request, reply, fleet }, make, ({ drains }) => ({ drains }))
     },
   )
 }

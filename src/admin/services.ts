@@ -1,9 +1,9 @@
 // `/v1/services`: how the services stand now, and which version a request would get, without sending it.
 import Type from 'typebox'
 import { serviceOf } from '../control/written-service.ts'
-import { closed, operation } from './operation.ts'
+import { closed, nullable, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
-import { nullable, ServiceSchema } from './views.ts'
+import { ServiceSchema } from './views.ts'
 
 const SERVICE = { service: Type.String({ description: 'Name of the service.' }) }
 
@@ -78,6 +78,6 @@ export function addServices(api: Api, { revisions, services }: AdminParts): void
         problems: ['no_such_service'],
       }),
     },
-    async (request, reply) => reply.send(services.explain(request.params.service, request.body)),
+    async (request, reply) => reply.send(await services.explain(request.params.service, request.body)),
   )
 }

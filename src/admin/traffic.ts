@@ -1,7 +1,7 @@
 // The verbs that move traffic: split, cutover, rollback, and the drain of a version. Each answers when every worker
 // serves the outcome.
 import Type from 'typebox'
-import { OUTCOME, ReasonSchema, sendOutcome } from './changes.ts'
+import { ACCEPTED, change, OUTCOME, ReasonSchema, WAIT_QUERY } from './changes.ts'
 import { closed, OF_CHANGES, operation } from './operation.ts'
 import type { AdminParts, Api } from './parts.ts'
 import { byOf, DRAIN_FIELDS, DrainSchema, NamedDrainSchema } from './views.ts'
@@ -17,14 +17,14 @@ const DEADLINE = Type.Optional(
 
 const DRAINS = Type.Array(NamedDrainSchema, { description: 'The versions of the service that are leaving.' })
 
-const MOVED = { description: 'Every worker serves it.', etag: true, schema: closed({ ...OUTCOME, drains: DRAINS }) }
+const ANSWER = { description: 'Every worker serves it.', etag: true, accepted: ACCEPTED }
+const MOVED = { ...ANSWER, schema: closed({ ...OUTCOME, drains: DRAINS }) }
 const LEAVING = {
-  description: 'Every worker serves it.',
-  etag: true,
+  ...ANSWER,
   schema: closed({ ...OUTCOME, drains: DRAINS, ...DRAIN_FIELDS }),
 }
 
-export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts): void {
+export function addTraffic(api: Api, { revisions, traffic, drains, fleet }: AdminParts): void {
   const current = () => revisions.current.number
 
   api.put(
@@ -35,6 +35,7 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
         tag: 'traffic',
         summary: 'New weights, nothing else',
         params: SERVICE,
+        query: WAIT_QUERY,
         body: closed({
           weights: Type.Record(Type.String(), Type.Number(), { description: 'Relative; versions not named get 0.' }),
           reason: ReasonSchema,
@@ -45,8 +46,9 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
       }),
     },
     async (request, reply) => {
-      const result = await traffic.split(request.params.service, request.body.weights, byOf(request, current()))
-      return sendOutcome(reply, result, { drains: result.drains })
+      const { service } = request.params
+      const make = () => traffic.split(service, request.body.weights, byOf(request, current()))
+      return change({ request, reply, fleet }, make, ({ drains }) => ({ drains }))
     },
   )
 
@@ -59,6 +61,7 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
         summary: 'All new requests to one version, at once',
         description: 'The other versions drain.',
         params: SERVICE,
+        query: WAIT_QUERY,
         body: closed({
           to: Type.String({ description: 'Name of the version.' }),
           deadline: DEADLINE,
@@ -71,9 +74,10 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
       }),
     },
     async (request, reply) => {
+      const { service } = request.params
       const { reason: _, ...cutover } = request.body
-      const result = await traffic.cutover(request.params.service, cutover, byOf(request, current()))
-      return sendOutcome(reply, result, { drains: result.drains })
+      const make = () => traffic.cutover(service, cutover, byOf(request, current()))
+      return change({ request, reply, fleet }, make, ({ drains }) => ({ drains }))
     },
   )
 
@@ -85,6 +89,7 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
         tag: 'traffic',
         summary: 'Back to the traffic before the last cutover or split',
         params: SERVICE,
+        query: WAIT_QUERY,
         body: closed({ reason: ReasonSchema }),
         optionalBody: true,
         ifMatch: 'optional',
@@ -93,8 +98,9 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
       }),
     },
     async (request, reply) => {
-      const result = await traffic.rollback(request.params.service, byOf(request, current()))
-      return sendOutcome(reply, result, { drains: result.drains })
+      const { service } = request.params
+      const make = () => traffic.rollback(service, byOf(request, current()))
+      return change({ request, reply, fleet }, make, ({ drains }) => ({ drains }))
     },
   )
 
@@ -122,6 +128,7 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
         summary: 'No new users for a version',
         description: 'Of a version that drains already, a deadline is a new one.',
         params: VERSION,
+        query: WAIT_QUERY,
         body: closed({ deadline: DEADLINE, reason: ReasonSchema }),
         optionalBody: true,
         ifMatch: 'optional',
@@ -132,8 +139,11 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
     async (request, reply) => {
       const { service, version } = request.params
       const { reason: _, ...drain } = request.body
-      const result = await traffic.startDrain(service, version, drain, byOf(request, current()))
-      return sendOutcome(reply, result, { drains: result.drains, ...drains.status(service, version) })
+      const make = () => traffic.startDrain(service, version, drain, byOf(request, current()))
+      return change({ request, reply, fleet }, make, result => ({
+        drains: result.drains,
+        ...drains.status(service, version),
+      }))
     },
   )
 
@@ -145,7 +155,7 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
         tag: 'traffic',
         summary: 'Users for a version that drains, with the weight it had',
         params: VERSION,
-        query: { reason: ReasonSchema },
+        query: { reason: ReasonSchema, ...WAIT_QUERY },
         ifMatch: 'optional',
         answer: LEAVING,
         problems: [...OF_CHANGES, 'no_such_service', 'no_such_version', 'not_draining', 'invalid_config'],
@@ -153,8 +163,11 @@ export function addTraffic(api: Api, { revisions, traffic, drains }: AdminParts)
     },
     async (request, reply) => {
       const { service, version } = request.params
-      const result = await traffic.cancelDrain(service, version, byOf(request, current()))
-      return sendOutcome(reply, result, { drains: result.drains, ...drains.status(service, version) })
+      const make = () => traffic.cancelDrain(service, version, byOf(request, current()))
+      return change({ request, reply, fleet }, make, result => ({
+        drains: result.drains,
+        ...drains.status(service, version),
+      }))
     },
   )
 }

@@ -5,12 +5,7 @@ import Type from 'typebox'
 import type { DrainStatus } from '../control/drains.ts'
 import type { By } from '../control/traffic.ts'
 import { expectedRevision } from './changes.ts'
-import { closed } from './operation.ts'
-
-/** A value that may be null. */
-export function nullable(type: 'string' | 'number' | 'integer', description: string) {
-  return Type.Unsafe<string | null>({ type: [type, 'null'], description })
-}
+import { closed, nullable } from './operation.ts'
 
 export const time = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time', description })
@@ -22,7 +17,7 @@ const StateSchema = Type.Unsafe<DrainStatus['state']>({
 
 const DRAIN = {
   state: StateSchema,
-  inFlight: Type.Integer({ description: 'Requests in flight.' }),
+  inFlight: Type.Integer({ description: 'Requests in flight on all replicas; the other counts are sums too.' }),
   tunnels: Type.Integer({ description: 'Open tunnels (WebSockets).' }),
   pinnedRequests: Type.Integer({ description: 'Requests of users pinned to the version, since the drain began.' }),
   since: time('When the drain began.'),
@@ -30,7 +25,11 @@ const DRAIN = {
   tunnelDeadline: time('When tunnels that are left are closed.'),
   completed: Type.Integer({ description: 'Requests and tunnels that ended by themselves.' }),
   forced: Type.Integer({ description: 'Those that were ended at a deadline.' }),
-  drainedAt: time('When nothing was left.'),
+  lost: Type.Integer({ description: 'Those that replicas had open which died.' }),
+  waitingFor: Type.Array(Type.String(), {
+    description: 'Replicas with something left, or that have not said otherwise; redis where they cannot be asked.',
+  }),
+  drainedAt: time('When nothing was left on any replica.'),
 }
 
 export const DRAIN_FIELDS = DRAIN
@@ -70,15 +69,18 @@ const VersionSchema = closed({
   state: StateSchema,
   healthy: Type.Integer({ description: 'Endpoints that are usable.' }),
   endpointCount: Type.Integer(),
-  inFlight: Type.Integer(),
+  inFlight: Type.Integer({ description: 'On all replicas, as the other counts of a version.' }),
   tunnels: Type.Integer(),
+  requests: Type.Integer({ description: 'Choices of it since the replicas started.' }),
+  errors: Type.Integer({ description: 'Failures of its upstreams since then.' }),
   drain: DrainSchema,
-  endpoints: Type.Array(EndpointSchema),
+  endpoints: Type.Array(EndpointSchema, { description: 'As this replica sees them.' }),
 })
 
 export const ServiceSchema = closed({
   name: Type.String(),
   revision: Type.Integer({ description: 'The revision in force.' }),
+  replicas: Type.Integer({ description: 'Live replicas that the counts of versions are summed over.' }),
   splitBy: Type.Array(Type.String(), { description: 'Where the user key is read from, first present first.' }),
   canRollBack: Type.Boolean({ description: 'There is a cutover or split to take back.' }),
   versions: Type.Array(VersionSchema),

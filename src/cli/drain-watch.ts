@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DrainStatus } from '../control/drains.ts'
 import { type AdminClient, AdminError } from './admin-client.ts'
 import type { Screen } from './screen.ts'
-import { counted, type DrainFigures, drainFigures, duration } from './words.ts'
+import { counted, type DrainFigures, drainFigures, duration, endedFigures } from './words.ts'
 
 /** How often, in ms, the figures are asked for. */
 const INTERVAL = 250
@@ -100,23 +100,27 @@ export class DrainProgress {
     this.#screen.clearStatus()
   }
 
-  #outcome({ version, state, since, drainedAt, completed, forced, pinnedRequests }: NamedDrain): string {
+  #outcome(drain: NamedDrain): string {
+    const { version, state, since, drainedAt, forced, lost, pinnedRequests } = drain
     if (state === 'active') return this.#screen.paint(`${version} is active again: its drain was cancelled`, 'yellow')
     const took = since === null || drainedAt === null ? 0 : Date.parse(drainedAt) - Date.parse(since)
     const pinned = pinnedRequests === 0 ? '' : `, ${counted(pinnedRequests, 'request')} of pinned users answered`
-    const text = `${version} is drained after ${duration(took)}: ${completed} completed, ${forced} forced${pinned}`
-    return forced === 0 ? text : this.#screen.paint(text, 'yellow')
+    const text = `${version} is drained after ${duration(took)}: ${endedFigures(drain)}${pinned}`
+    return forced + lost === 0 ? text : this.#screen.paint(text, 'yellow')
   }
 }
 
 /** Several drains as one: what is left is told until the last deadline. */
 function summed(drains: readonly DrainStatus[]): DrainFigures {
-  const sum = { inFlight: 0, tunnels: 0, completed: 0, forced: 0, deadline: '', tunnelDeadline: '' }
-  for (const { inFlight, tunnels, completed, forced, deadline, tunnelDeadline } of drains) {
+  const waitingFor = [...new Set(drains.flatMap(drain => drain.waitingFor))].toSorted()
+  const counts = { inFlight: 0, tunnels: 0, completed: 0, forced: 0, lost: 0 }
+  const sum = { ...counts, waitingFor, deadline: '', tunnelDeadline: '' }
+  for (const { inFlight, tunnels, completed, forced, lost, deadline, tunnelDeadline } of drains) {
     sum.inFlight += inFlight
     sum.tunnels += tunnels
     sum.completed += completed
     sum.forced += forced
+    sum.lost += lost
     // ISO times sort as text.
     if (deadline !== null && deadline > sum.deadline) sum.deadline = deadline
     if (tunnelDeadline !== null && tunnelDeadline > sum.tunnelDeadline) sum.tunnelDeadline = tunnelDeadline

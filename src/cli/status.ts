@@ -1,9 +1,11 @@
-// `turnout status`: what serves now. All services with their versions, or one service with its endpoints too.
+// `turnout status`: what serves now. All services with their versions, or one service with its endpoints too; and
+// what keeps the replicas from serving the same.
 import type { DrainStatus } from '../control/drains.ts'
 import type { EndpointStatus, ServiceStatus, VersionStatus } from '../control/services.ts'
 import type { AdminClient } from './admin-client.ts'
+import type { ReplicasAnswer } from './replicas.ts'
 import type { Cell, Column, Screen } from './screen.ts'
-import { about, drainFigures, percent } from './words.ts'
+import { about, drainFigures, endedFigures, percent } from './words.ts'
 
 const VERSION_COLUMNS: Column[] = [
   { title: 'VERSION' },
@@ -33,7 +35,10 @@ export async function status({ client, screen, json }: StatusOptions, service?: 
   if (service !== undefined) {
     const answer = await client.call<ServiceStatus>({ method: 'GET', path: ['services', service] }, 'versions')
     if (json) screen.line(answer.text)
-    else showService(screen, answer.value, answer.now, true)
+    else {
+      showService(screen, answer.value, answer.now, true)
+      await showReplicas(client, screen)
+    }
     return 0
   }
   const answer = await client.call<{ services: ServiceStatus[] }>({ method: 'GET', path: ['services'] }, 'services')
@@ -45,7 +50,25 @@ export async function status({ client, screen, json }: StatusOptions, service?: 
     if (i > 0) screen.line()
     showService(screen, service, answer.now, false)
   }
+  await showReplicas(client, screen)
   return 0
+}
+
+/** Tells what is not as it should be among replicas; nothing where all is well, or turnout is alone. */
+async function showReplicas(client: AdminClient, screen: Screen): Promise<void> {
+  const { value, now } = await client.call<ReplicasAnswer>({ method: 'GET', path: ['replicas'] }, 'replicas')
+  const lines: string[] = []
+  if (value.redis?.connected === false) {
+    lines.push(`Redis does not answer: ${value.redis.failure}`, 'Everything is served on, but nothing can be changed.')
+  }
+  for (const { name, state, revision, behind, lastSeen } of value.replicas) {
+    if (state === 'gone') lines.push(`replica ${name} is gone, last seen ${about(now - Date.parse(lastSeen))} ago`)
+    else if (behind !== null) {
+      lines.push(`replica ${name} stays on revision ${revision}, it cannot apply ${behind.revision}: ${behind.message}`)
+    }
+  }
+  if (lines.length > 0) screen.line()
+  for (const line of lines) screen.line(screen.paint(line, 'yellow'))
 }
 
 function showService(screen: Screen, service: ServiceStatus, now: number, hasEndpoints: boolean): void {
@@ -99,5 +122,5 @@ function endpointRow(version: string, endpoint: EndpointStatus): Cell[] {
 function drainLine(drain: DrainStatus, now: number): string {
   if (drain.state === 'draining') return `draining ${drainFigures(drain, now)}`
   const when = drain.drainedAt === null ? '' : ` ${about(now - Date.parse(drain.drainedAt))} ago`
-  return `drained${when}: ${drain.completed} completed, ${drain.forced} forced`
+  return `drained${when}: ${endedFigures(drain)}`
 }

@@ -44,6 +44,11 @@ const FILE_COMMANDS: Record<string, Help> = {
 
 const ADMIN_COMMANDS: Record<string, Help> = {
   status: { args: '[SERVICE]', does: 'what serves now; with a SERVICE, its endpoints too', flags: ADMIN_FLAGS },
+  replicas: {
+    args: '',
+    does: 'who shares the config through Redis, and which revision each serves',
+    flags: ADMIN_FLAGS,
+  },
   split: {
     args: 'SERVICE VERSION=WEIGHT…',
     does: 'set the weights of the versions; one that is not named gets 0',

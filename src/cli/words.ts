@@ -43,14 +43,20 @@ export function about(ms: number): string {
 /** What is told of a drain under way. */
 export type DrainFigures = Pick<
   DrainStatus,
-  'inFlight' | 'tunnels' | 'completed' | 'forced' | 'deadline' | 'tunnelDeadline'
+  'inFlight' | 'tunnels' | 'completed' | 'forced' | 'lost' | 'waitingFor' | 'deadline' | 'tunnelDeadline'
 >
 
 /** How a drain goes on, what matters most first: `(12 s left): 2 in flight, 1 tunnel, 12 completed, 0 forced`. */
 export function drainFigures(drain: DrainFigures, now: number): string {
-  const { inFlight, tunnels, completed, forced } = drain
-  const figures = `${inFlight} in flight, ${counted(tunnels, 'tunnel')}, ${completed} completed, ${forced} forced`
-  return `(${about(timeLeft(drain, now))} left): ${figures}`
+  const { inFlight, tunnels, waitingFor } = drain
+  const open = `${inFlight} in flight, ${counted(tunnels, 'tunnel')}`
+  const waiting = waitingFor.length === 0 ? '' : `; waits for ${waitingFor.join(', ')}`
+  return `(${about(timeLeft(drain, now))} left): ${open}, ${endedFigures(drain)}${waiting}`
+}
+
+/** How what drained has ended: `12 completed, 0 forced`; what died with a replica is told where there is any. */
+export function endedFigures({ completed, forced, lost }: Pick<DrainFigures, 'completed' | 'forced' | 'lost'>): string {
+  return `${completed} completed, ${forced} forced${lost === 0 ? '' : `, ${lost} lost with a replica that died`}`
 }
 
 /** How long, in ms, a drain may still take; `now` is the time there, in ms since the epoch. */

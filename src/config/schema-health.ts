@@ -15,6 +15,8 @@ export type HealthConfig = {
   fall: number
   /** Codes and ranges as text, such as `204` and `200-399`. */
   expect: string[]
+  /** Replicas take turns: one at a time probes an endpoint. */
+  shared: boolean
 }
 
 export const HealthSchema = Type.Unsafe<'off' | HealthConfig>({
@@ -37,11 +39,15 @@ export const HealthSchema = Type.Unsafe<'off' | HealthConfig>({
       }),
       { minItems: 1, default: ['200-399'], description: 'Statuses of a good probe.' },
     ),
+    shared: Type.Boolean({
+      default: false,
+      description: 'One replica at a time probes an endpoint and tells the others; needs redis.',
+    }),
   },
   additionalProperties: false,
   default: 'off',
   expected: { what: 'off or health checks', how: 'Write off, or a mapping such as { path: /healthz, interval: 2s }.' },
-  description: 'Probes of every endpoint: off, or { path, interval, timeout, rise, fall, expect }.',
+  description: 'Probes of every endpoint: off, or { path, interval, timeout, rise, fall, expect, shared }.',
 })
 
 /** Ejection of endpoints by the failures of real requests. */

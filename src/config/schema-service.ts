@@ -145,18 +145,25 @@ export type StickyConfig =
       secure: 'auto' | boolean
       path: string
     }
+  | {
+      mode: 'store'
+      /** From the first choice on. */
+      ttl: string
+    }
 
 const StickySchema = Type.Unsafe<StickyConfig>({
   type: 'object',
   properties: {
-    mode: choice(['none', 'cookie'], {
+    mode: choice(['none', 'cookie', 'store'], {
       default: 'none',
-      description: 'none, or cookie: a signed cookie keeps users on their version.',
+      description:
+        'none; cookie: a signed cookie keeps users on their version; store: Redis does, or this process where there is none, by the user key of split.by.',
     }),
     name: text({ minLength: 1, description: 'Name of the cookie. Default: turnout-<service>.' }),
     ttl: duration('0s', '9600h', {
       default: '0s',
-      description: 'How long browsers keep the cookie; 0s = until they close.',
+      description:
+        'How long browsers keep the cookie; 0s = until they close. With mode store, how long a user keeps the version from the first choice on: 1s to 9600h, default 24h.',
     }),
     secret: text({
       minLength: 1,

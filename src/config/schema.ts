@@ -3,11 +3,13 @@
 import Type, { type Static } from 'typebox'
 import { MatchSchema } from './schema-match.ts'
 import { choice, duration, integer, list, name, object, size, text } from './schema-parts.ts'
+import { RedisSchema } from './schema-redis.ts'
 import { ServiceSchema } from './schema-service.ts'
 
 export type * from './schema-health.ts'
 export type * from './schema-match.ts'
 export type * from './schema-mirror.ts'
+export type { RedisConfig } from './schema-redis.ts'
 export type * from './schema-service.ts'
 
 const RewriteSchema = object(
@@ -174,6 +176,7 @@ export const ConfigSchema = object(
       description: 'Data-plane threads; auto = available parallelism. Fixed until a restart.',
     }),
     state: StateSchema,
+    redis: Type.Optional(RedisSchema),
     log: LogSchema,
     shutdown: ShutdownSchema,
     services: list(ServiceSchema, { minItems: 1, description: 'What is served.' }),

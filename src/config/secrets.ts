@@ -11,14 +11,21 @@ export const MASK = '***'
 const PLACES: readonly (readonly string[])[] = [
   ['admin', 'tokens', '[]', 'secret'],
   ['services', '[]', 'traffic', 'sticky', 'secret'],
+  ['redis', 'password'],
+  ['redis', 'sentinel', 'password'],
+  // A secret as a whole where it has a password, since what else it says is of little use without.
+  ['redis', 'url'],
 ]
 
 /** A reference to the environment and nothing else: it tells a name, and no secret. */
 const BARE_REFERENCE = /^\$\{[A-Za-z_][A-Za-z0-9_]*(:-)?\}$/
 
+/** The URL of a Redis without a password, or with one from the environment. */
+const HARMLESS_URL = /^rediss?(\+[a-z]+)?:\/\/([^:@/${}]*:(\$\{[A-Za-z_][A-Za-z0-9_]*(:-)?\})?@)?[^@]*$/i
+
 /**
  * Answers what stands in place of a secret. `identity` is the same for the same token or service, wherever it
- * stands in its list; null when that has no name.
+ * stands in its list; null when that has no name. What is in no list has its path for one.
  */
 type Visit = (secret: Json, path: Path, identity: string | null) => Json
 
@@ -36,7 +43,7 @@ export function isSecret(path: Path): boolean {
  * Shares with the document what is the same, as all functions here do.
  */
 export function maskSecrets(document: Json): Json {
-  return mapSecrets(document, secret => (isHarmless(secret) ? secret : MASK))
+  return mapSecrets(document, (secret, path) => (isHarmless(secret, path) ? secret : MASK))
 }
 
 /**
@@ -60,12 +67,13 @@ export function unmask(document: Json, current: Json): { document: Json; problem
 }
 
 function unknownSecret(path: Path): Problem {
-  const owner = path[0] === 'admin' ? 'token' : 'service'
+  const owner =
+    path[0] === 'admin' ? 'the token of this name' : path[0] === 'redis' ? 'redis' : 'the service of this name'
   return {
     code: 'CONFIG_MISSING',
     severity: 'error',
     path: formatPath(path),
-    message: `${MASK} stands for the secret in force, and the ${owner} of this name has none`,
+    message: `${MASK} stands for the secret in force, and ${owner} has none`,
     fix: 'Write the secret, or a reference to the environment.',
     line: 1,
     column: 1,
@@ -78,12 +86,14 @@ function unknownSecret(path: Path): Problem {
  */
 export function secretsOf(document: Json, env: Env): string[] {
   const texts = new Set<string>()
-  mapSecrets(document, secret => {
+  mapSecrets(document, (secret, path) => {
     if (typeof secret !== 'string') return secret
-    if (!isHarmless(secret)) texts.add(secret)
+    if (!isHarmless(secret, path)) texts.add(secret)
     for (const values of [env, {}]) {
       const resolved = substitute(secret, values)
-      if (resolved.ok) texts.add(resolved.text)
+      if (!resolved.ok) continue
+      if (isUrl(path)) for (const text of passwordsOf(resolved.text)) texts.add(text)
+      else texts.add(resolved.text)
     }
     return secret
   })
@@ -92,12 +102,31 @@ export function secretsOf(document: Json, env: Env): string[] {
   return [...texts]
 }
 
-function isHarmless(value: Json): boolean {
-  return value === null || (typeof value === 'string' && (value === '' || BARE_REFERENCE.test(value)))
+function isHarmless(value: Json, path: Path): boolean {
+  if (value === null) return true
+  if (typeof value !== 'string') return false
+  return value === '' || BARE_REFERENCE.test(value) || (isUrl(path) && HARMLESS_URL.test(value))
+}
+
+function isUrl(path: Path): boolean {
+  return path.at(-1) === 'url'
+}
+
+/** The password of a URL, as it is written and as it is meant. */
+function passwordsOf(url: string): string[] {
+  const password = /^[^/]*:\/\/[^:]*:([^]*)@/.exec(url)?.[1]
+  if (password === undefined) return []
+  try {
+    return [password, decodeURIComponent(password)]
+  } catch {
+    return [password]
+  }
 }
 
 function mapSecrets(document: Json, visit: Visit): Json {
-  return PLACES.reduce((mapped, place) => mapAt(mapped, place, [], null, visit), document)
+  return PLACES.reduce((mapped, place) => {
+    return mapAt(mapped, place, [], place.includes('[]') ? null : place.join('.'), visit)
+  }, document)
 }
 
 /** Documents that are not checked yet pass here too, so nothing is taken for granted, and only the way is copied. */

@@ -47,7 +47,7 @@ export function shapeConfig(document: Json, invalid: ReadonlySet<string>): Loose
     if (!isGiven(document, [...path, 'split', 'salt'])) traffic.split.salt = service.name
     traffic.split.weights = weightsOf(service, isGiven(document, [...path, 'split', 'weights']))
     traffic.failover = failoverOf(traffic.failover, isGiven(document, [...path, 'failover', 'to']))
-    traffic.sticky = stickyOf(traffic.sticky, service.name, isGiven(document, [...path, 'sticky', 'name']))
+    traffic.sticky = stickyOf(traffic.sticky, service.name, key => isGiven(document, [...path, 'sticky', key]))
   })
   nameRoutes(config, document)
   return config
@@ -134,9 +134,15 @@ function weightsOf(
   return Object.assign(weights, written)
 }
 
-function stickyOf(sticky: Loose<StickyConfig>, service: string | undefined, isNamed: boolean): Loose<StickyConfig> {
+/** The keys that its mode has; `isWritten` says which of them the document has. */
+function stickyOf(
+  sticky: Loose<StickyConfig>,
+  service: string | undefined,
+  isWritten: (key: string) => boolean,
+): Loose<StickyConfig> {
+  if (sticky.mode === 'store') return { mode: 'store', ttl: isWritten('ttl') ? sticky.ttl : '24h' }
   if (sticky.mode !== 'cookie') return { mode: sticky.mode }
-  if (isNamed || service === undefined) return sticky
+  if (isWritten('name') || service === undefined) return sticky
   return { ...sticky, name: `turnout-${service}` }
 }
 

@@ -7,9 +7,7 @@ const NOT_YET: Readonly<Record<string, string>> = {
   'listeners[].tls': 'TLS on listeners is',
   'listeners[].http2': 'HTTP/2 is',
   'listeners[].proxyProtocol': 'the PROXY protocol is',
-  redis: 'state shared through Redis is',
   'services[].limits': 'limits shared by replicas are',
-  'services[].traffic.sticky.mode=store': 'stickiness kept in a store is',
 }
 
 /** Why a key (or a value of it) is refused although the contract has it, null when the contract has no such key. */

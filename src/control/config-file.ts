@@ -78,18 +78,54 @@ export class ConfigFile {
       this.#log.error({ file, revision }, 'config is invalid, the running revision stays')
       return 'invalid'
     }
-    const { document, config, warnings } = loaded
+    const { config, warnings } = loaded
     const keys = revisions.fixedKeys(config)
     if (keys.length > 0) {
       this.#log.error({ file, revision, keys }, `config is refused: a change of ${keys.join(', ')} needs a restart`)
       return 'refused'
     }
     this.logProblems(warnings)
-    const fileHash = hashOf(document)
+    const fileHash = hashOf(loaded)
     if (fileHash === revisions.fileHash) {
       this.#log.info({ file, revision }, 'config is unchanged')
       return 'unchanged'
     }
+    if (await this.#isKnown(revisions, fileHash)) return 'unchanged'
+    return this.#apply(revisions, loaded, fileHash)
+  }
+
+  /**
+   * Among replicas, once it is known what they share: the file of this start becomes their next revision if it is new
+   * to them. Throws a Refusal.
+   */
+  async settle(revisions: Revisions, loaded: LoadedFile): Promise<void> {
+    const fileHash = hashOf(loaded)
+    if (fileHash === revisions.fileHash || (await this.#isKnown(revisions, fileHash))) return
+    await this.#apply(revisions, loaded, fileHash)
+  }
+
+  /**
+   * True when another replica has brought this file to all of them. One that starts with nothing of its own believes
+   * that of any file they ever had, because an old file in a new replica must not undo what was changed since.
+   */
+  async #isKnown(revisions: Revisions, fileHash: string): Promise<boolean> {
+    const standing = await revisions.fileStanding(fileHash)
+    if (!standing.isLatest && !(standing.isKnown && !revisions.fileHash)) return false
+    await revisions.rememberFile(fileHash)
+    const revision = revisions.current.number
+    if (standing.isLatest)
+      this.#log.info({ file: this.path, revision }, 'config is what the other replicas have loaded')
+    else {
+      this.#log.warn(
+        { file: this.path, revision },
+        'the config file is an earlier one of the other replicas, what they have now is served',
+      )
+    }
+    return true
+  }
+
+  async #apply(revisions: Revisions, { document, config }: LoadedFile, fileHash: string): Promise<ReloadOutcome> {
+    const file = this.path
     let replaced = ''
     const outcome = await revisions.change(current => {
       // Another way to write what is in force is no change.

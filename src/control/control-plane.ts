@@ -13,10 +13,15 @@ import type { LineSink, Log, LogLevel } from '../observe/log.ts'
 import { Metrics, type ReloadOutcome } from '../observe/metrics.ts'
 import { ConfigFile } from './config-file.ts'
 import { OperatorError } from './errors.ts'
+import type { LoadedFile } from './first-revision.ts'
 import { closeParts, openParts, type Parts } from './parts.ts'
+import { Membership } from './replicas/membership.ts'
 import type { Revision, Revisions } from './revisions.ts'
 import type { Traffic } from './traffic.ts'
 import { Workers } from './workers.ts'
+
+/** How long, in ms, a start waits for Redis before it goes on without. */
+const REDIS_WAIT = 2000
 
 export type ControlPlaneOptions = {
   /** Config file (YAML or JSON). */
@@ -43,6 +48,7 @@ export class ControlPlane {
   readonly #log: Log
   readonly #file: ConfigFile
   #parts: Parts | null = null
+  #membership: Membership | null = null
   #admin: FastifyInstance | null = null
   #adminUrl = ''
   #started = false
@@ -102,15 +108,26 @@ export class ControlPlane {
     const file = this.#file.load()
     this.#setLevel(file.config)
     this.#file.logProblems(file.warnings)
-    this.#parts = openParts({ file, env, workers: this.workers, log: this.#log })
-    const { first, revisions, store } = this.#parts
+    this.#parts = openParts({
+      ...{ file, env, workers: this.workers, log: this.#log, version: this.#options.build.version },
+      adminUrl: () => this.#adminUrl,
+      onHead: head => this.#membership?.onHead(head),
+    })
+    const { first, revisions, store, shared, replicas } = this.#parts
+    this.#membership = this.#createMembership(file)
+    shared?.connect()
     this.#setLevel(this.config)
     revisions.onCommitted(({ config }) => this.#setLevel(config))
     try {
       // First the admin address: no two turnouts can share it, so a second one started by mistake ends here
       // and never takes connections on the shared ports of the first.
       await this.#startAdmin()
+      const isShared = await shared?.connected(REDIS_WAIT)
+      // Seen before it serves, so that no drain ends without what it is about to serve.
+      replicas?.start()
+      if (isShared === true) await replicas?.seen(REDIS_WAIT)
       await revisions.start()
+      await this.#membership?.begin()
     } catch (error) {
       await this.workers.stop(0).catch(() => {})
       await this.#close()
@@ -118,7 +135,8 @@ export class ControlPlane {
     }
     const { number, time, change } = this.revision
     const fields = { revision: number, since: time, source: change.source, actor: change.actor, store: store.file }
-    this.#log.info(fields, `revision ${number} serves: ${first.why}`)
+    const why = number === first.revision.number ? first.why : 'it is the newest that replicas share'
+    this.#log.info(fields, `revision ${number} serves: ${why}`)
     this.#started = true
   }
 
@@ -152,18 +170,28 @@ export class ControlPlane {
     await closeParts(this.#parts!)
   }
 
+  /** Null where turnout is alone. */
+  #createMembership(file: LoadedFile): Membership | null {
+    const { shared, revisions } = this.#parts!
+    if (shared === null) return null
+    const { readyWithout } = file.config.redis!
+    const settle = () => this.#file.settle(revisions, file)
+    return new Membership({ shared, revisions, settle, readyWithout, log: this.#log })
+  }
+
   async #startAdmin(): Promise<void> {
     const { config } = this
-    const { events, revisions, health, drains, traffic, services, differences } = this.#parts!
+    const { events, revisions, health, drains, traffic, services, differences, fleet } = this.#parts!
     const { host, port } = parseAddress(config.admin.address)
     this.#admin = createAdmin({
-      ...{ config, revisions, traffic, drains, services, differences, health, events },
+      ...{ config, revisions, traffic, drains, services, differences, health, events, fleet },
       version: this.#options.build.version,
       log: this.#log,
       metrics: this.#createMetrics(),
       ready: [
         { name: 'started', failure: () => (this.#started ? null : 'still starting') },
         { name: 'workers', failure: () => this.#missingWorkers() },
+        ...(this.#membership === null ? [] : [{ name: 'replicas', failure: () => this.#membership!.failure }]),
         { name: 'shutdown', failure: () => (this.#stopping ? 'turnout is stopping' : null) },
       ],
     })
@@ -177,7 +205,7 @@ export class ControlPlane {
 
   #createMetrics(): Metrics {
     const plane = this
-    const { health, drains } = this.#parts!
+    const { health, drains, shared, fleet } = this.#parts!
     return new Metrics({
       counters: this.workers.counters,
       build: this.#options.build,
@@ -188,7 +216,7 @@ export class ControlPlane {
         return plane.revision.number
       },
       get crashes() {
-        return plane.workers.crashes + plane.workers.shadowCrashes
+        return plane.workers.crashes + plane.workers.shadowCrashes + plane.workers.pinsCrashes
       },
       reloads: this.#file.reloads,
       get lastReloadSuccessful() {
@@ -196,6 +224,23 @@ export class ControlPlane {
       },
       isUsable: (service, version, endpoint) => health.isUsable(service, version, endpoint),
       versionState: (service, version) => drains.status(service, version).state,
+      sharing: shared && {
+        get connected() {
+          return shared.isConnected
+        },
+        get errors() {
+          return shared.counts.errors
+        },
+        get states() {
+          return fleet.list().map(({ state }) => state)
+        },
+        get head() {
+          return fleet.head
+        },
+        get isBehind() {
+          return plane.revisions.behind !== null
+        },
+      },
       scrape: () => this.workers.rows.scrape(),
     })
   }

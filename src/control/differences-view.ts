@@ -67,7 +67,15 @@ export type MirrorView = {
 }
 
 export type Noise = 'subtracted' | 'raw'
-export type DifferencesView = { service: string; noise: Noise; mirrors: MirrorView[] }
+export type DifferencesView = {
+  service: string
+  noise: Noise
+  /** What all replicas found is in it. */
+  complete: boolean
+  /** Names of replicas of which something may be missing, as far as they are known. */
+  missing: string[]
+  mirrors: MirrorView[]
+}
 
 /** `version` and `endpoint`: only that one. */
 export type ViewOptions = { noise: Noise; version?: string; endpoint?: string }
@@ -78,10 +86,11 @@ export type Known = {
   configured: readonly MirrorConfig[]
   found: readonly MirrorReport[]
   requestsOf: (version: string) => RequestCounts
-}
+} & Pick<DifferencesView, 'complete' | 'missing'>
 
 /** Those in the config come first, in its order. */
-export function viewOf({ service, configured, found, requestsOf }: Known, options: ViewOptions): DifferencesView {
+export function viewOf(known: Known, options: ViewOptions): DifferencesView {
+  const { service, configured, found, requestsOf, complete, missing } = known
   const { noise, version } = options
   const names = new Set([...configured.map(({ to }) => to), ...found.map(mirror => mirror.version)])
   const mirrors = [...names]
@@ -100,7 +109,7 @@ export function viewOf({ service, configured, found, requestsOf }: Known, option
         ...rest,
       }
     })
-  return { service, noise, mirrors }
+  return { service, noise, complete, missing, mirrors }
 }
 
 type Found = Pick<MirrorView, 'since' | 'compared' | 'differing' | 'paired' | 'hiddenAsNoise' | 'endpoints'>

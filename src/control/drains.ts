@@ -1,5 +1,5 @@
 // Versions on their way out: active → draining → drained. Follows the drains of the revision in force, watches what
-// each version still has open on all workers, ends that at the deadlines, and tells when nothing is left.
+// each version still has open on all workers, ends that at the deadlines, and tells when nothing is left on any replica.
 import type { Config, ServiceConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { VERSION_CELL } from '../observe/cells.ts'
@@ -9,7 +9,11 @@ import type { ToWorker } from '../snapshot/protocol.ts'
 import { DrainTally, type TallySource } from './drain-tally.ts'
 import { described, Refusal } from './errors.ts'
 import type { Events } from './events.ts'
-import type { Change, Revision, Revisions } from './revisions.ts'
+import type { Fleet } from './replicas/fleet.ts'
+import { FleetDrain } from './replicas/fleet-drain.ts'
+import type { DrainReport } from './replicas/report.ts'
+import type { Revision, Revisions } from './revisions.ts'
+import type { Change } from './stored-revision.ts'
 import type { Drain } from './traffic-state.ts'
 import { checkVersion, serviceOf } from './written-service.ts'
 
@@ -25,7 +29,7 @@ const RETRY = 1000
 /** Applying a revision never takes so long, in ms. */
 const APPLY_MOST = 60_000
 
-/** How a version stands. Times are ISO. */
+/** How a version stands on all replicas together. Times are ISO. */
 export type DrainStatus = {
   state: 'active' | 'draining' | 'drained'
   inFlight: number
@@ -41,6 +45,10 @@ export type DrainStatus = {
   completed: number
   /** Those that were ended at a deadline. */
   forced: number
+  /** Those that replicas had open which died since it began to drain. */
+  lost: number
+  /** Replicas that have something open still, or have not said otherwise; `redis` where they cannot be asked. */
+  waitingFor: string[]
   drainedAt: string | null
 }
 
@@ -55,22 +63,32 @@ export type DrainsOptions = {
   workers: DrainWorkers
   revisions: Pick<Revisions, 'current' | 'onCommitted' | 'reapply'>
   events: Pick<Events, 'publish' | 'list'>
+  /** The other replicas, which drain the same versions. */
+  fleet: Fleet
   log: Log
 }
 
-/** What came of a drain. */
-type Outcome = { drainedAt: string; completed: number; forced: number; pinnedRequests: number }
+/** What was counted until nothing was left. */
+type Counted = { completed: number; forced: number; pinnedRequests: number }
+
+/** What came of a drain on all replicas. */
+type Outcome = Counted & { lost: number; drainedAt: string }
 
 /** A drain that is followed. */
 type Followed = {
   drain: Drain
+  /** What this replica has open. */
   readonly tally: DrainTally
+  /** What the others have open; null = a version that left the config drains on each replica by itself. */
+  fleet: FleetDrain | null
   /** Workers still lead pinned users to the version. */
   keepsPinned: boolean
   /** When, in ms since 1970, what is open is told to end. */
   endRequestsAt: number
   endTunnelsAt: number
-  /** Null while it drains. */
+  /** Null while this replica has something left. */
+  own: Counted | null
+  /** Null while any replica has. */
   outcome: Outcome | null
 }
 
@@ -96,21 +114,38 @@ export class Drains {
     checkVersion(serviceOf(this.#options.revisions.current.config, service), version)
     const followed = this.#followed.get(keyOf(service, version))
     if (followed === undefined) return this.#active(service, version)
-    const { drain, tally, outcome } = followed
+    const { drain, tally, fleet, outcome } = followed
     tally.update()
-    const { completed, forced, pinnedRequests } = outcome ?? tally
+    fleet?.update()
+    const { completed, forced, pinnedRequests, lost } = outcome ?? summed(followed)
     return {
       state: outcome === null ? 'draining' : 'drained',
-      inFlight: tally.inFlight,
-      tunnels: tally.tunnels,
+      inFlight: tally.inFlight + (fleet?.inFlight ?? 0),
+      tunnels: tally.tunnels + (fleet?.tunnels ?? 0),
       pinnedRequests,
       since: drain.since,
       deadline: drain.deadline,
       tunnelDeadline: drain.tunnelDeadline,
       completed,
       forced,
+      lost,
+      waitingFor: outcome === null ? this.#waitingFor(followed) : [],
       drainedAt: outcome?.drainedAt ?? null,
     }
+  }
+
+  /** How far this replica is, for the others. */
+  reports(): DrainReport[] {
+    return [...this.#followed.values()]
+      .filter(({ fleet }) => fleet !== null)
+      .map(({ drain, tally, own }) => {
+        tally.update()
+        const { inFlight, tunnels } = tally
+        const { completed, forced, pinnedRequests } = own ?? tally
+        const { service, version, since } = drain
+        const counted = { inFlight, tunnels, completed, forced, pinnedRequests }
+        return { service, version, since, ...counted, isClear: own !== null }
+      })
   }
 
   /** Follows nothing more. */
@@ -120,20 +155,35 @@ export class Drains {
     this.#schedule()
   }
 
-  #active(service: string, version: string): DrainStatus {
+  #waitingFor({ own, fleet }: Followed): string[] {
+    const { isFresh, self } = this.#options.fleet
+    const others = isFresh ? (fleet?.waitingFor ?? []) : ['redis']
+    return own === null && self !== null ? [self, ...others] : others
+  }
+
+  /** What this replica has open of a version. */
+  #open(service: string, version: string): { inFlight: number; tunnels: number } {
     const { counters, rows } = this.#options.workers
     const row = rows.rowOf({ kind: 'version', service, version })
     const read = (cell: number) => (row === undefined ? 0 : counters.read(row, cell))
+    return { inFlight: read(VERSION_CELL.inFlight), tunnels: read(VERSION_CELL.tunnels) }
+  }
+
+  #active(service: string, version: string): DrainStatus {
+    const open = this.#open(service, version)
+    const others = this.#options.fleet.totals(service, version)
     return {
       state: 'active',
-      inFlight: read(VERSION_CELL.inFlight),
-      tunnels: read(VERSION_CELL.tunnels),
+      inFlight: open.inFlight + others.inFlight,
+      tunnels: open.tunnels + others.tunnels,
       pinnedRequests: 0,
       since: null,
       deadline: null,
       tunnelDeadline: null,
       completed: 0,
       forced: 0,
+      lost: 0,
+      waitingFor: [],
       drainedAt: null,
     }
   }
@@ -143,12 +193,16 @@ export class Drains {
     this.#revision = revision.number
     const { config, state, change } = revision
     const wanted = new Map(state.drains.map(drain => [keyOf(drain.service, drain.version), drain]))
-    for (const [key, { drain, outcome }] of this.#followed) {
+    for (const [key, followed] of this.#followed) {
+      const { drain, outcome } = followed
       const next = wanted.get(key)
       if (next?.since === drain.since) continue
       const isKnown = hasVersion(config, drain.service, drain.version)
-      // What a version that left the config has open still ends at its deadlines.
-      if (!isKnown && outcome === null) continue
+      if (!isKnown && outcome === null) {
+        // What a version that left the config has open still ends at its deadlines, on each replica by itself.
+        followed.fleet = null
+        continue
+      }
       this.#followed.delete(key)
       if (next === undefined && isKnown) this.#tell(drain, change, 'is active again, its drain is cancelled')
     }
@@ -156,7 +210,8 @@ export class Drains {
     for (const [key, drain] of wanted) {
       const followed = this.#followed.get(key)
       if (followed === undefined) {
-        this.#followed.set(key, this.#follow(drain, before === null))
+        const fleet = new FleetDrain(this.#options.fleet, drain)
+        this.#followed.set(key, this.#follow(drain, fleet, before === null))
         if (before !== null) this.#tell(drain, change, `drains: ${deadlines(drain)}`)
       } else if (followed.drain.deadline !== drain.deadline) {
         const { keepsPinned } = followed
@@ -176,27 +231,30 @@ export class Drains {
       for (const { name: version } of versions) {
         const key = keyOf(service, version)
         if (hasVersion(config, service, version) || this.#followed.has(key)) continue
-        const { inFlight, tunnels } = this.#active(service, version)
+        const { inFlight, tunnels } = this.#open(service, version)
         if (inFlight + tunnels === 0) continue
         const removed = drainOf(service, version, drain)
-        this.#followed.set(key, this.#follow(removed, false))
+        this.#followed.set(key, this.#follow(removed, null, false))
         this.#tell(removed, change, `left the config, it drains: ${deadlines(removed)}`)
       }
     }
   }
 
-  #follow(drain: Drain, isRestart: boolean): Followed {
+  #follow(drain: Drain, fleet: FleetDrain | null, isRestart: boolean): Followed {
     const { workers } = this.#options
     const { service, version, keepPinned, deadline } = drain
     const row = workers.rows.rowOf({ kind: 'version', service, version })
     if (row === undefined) throw new Error(`no row for ${service}/${version}`)
+    const outcome = isRestart ? this.#outcomeBefore(drain) : null
     return {
       drain,
       tally: new DrainTally(workers, row),
+      fleet,
       // A deadline that only just passed may have been ahead when the workers were told.
       keepsPinned: keepPinned && Date.now() < Date.parse(deadline) + APPLY_MOST,
       ...endsOf(drain),
-      outcome: isRestart ? this.#outcomeBefore(drain) : null,
+      own: outcome,
+      outcome,
     }
   }
 
@@ -206,7 +264,7 @@ export class Drains {
       .list({ kind: 'drain', limit: 1000 })
       .find(event => event.service === service && event.version === version)
     if (told === undefined || told.time < since || !told.message.includes(DRAINED)) return null
-    return { drainedAt: told.time, completed: 0, forced: 0, pinnedRequests: 0 }
+    return { drainedAt: told.time, completed: 0, forced: 0, pinnedRequests: 0, lost: 0 }
   }
 
   readonly #poll = (): void => {
@@ -226,19 +284,31 @@ export class Drains {
   }
 
   #step(followed: Followed, now: number): void {
-    const { drain, tally } = followed
+    const { drain, tally, fleet } = followed
     tally.update()
     if (now >= followed.endRequestsAt) followed.endRequestsAt = this.#end(drain, 'requests', tally.inFlight, now)
     if (now >= followed.endTunnelsAt) followed.endTunnelsAt = this.#end(drain, 'tunnels', tally.tunnels, now)
+    if (followed.own === null) this.#finishOwn(followed)
+    fleet?.update()
+    if (followed.own === null || fleet?.isClear === false) return
+    followed.outcome = { ...summed(followed), drainedAt: new Date(now).toISOString() }
+    const { completed, forced, lost } = followed.outcome
+    const dead = lost === 0 ? '' : `, ${lost} lost with a replica that died`
+    this.#tell(drain, { actor: 'turnout', reason: null }, `${DRAINED}: ${completed} completed, ${forced} forced${dead}`)
+    const { config } = this.#options.revisions.current
+    const { service, version } = drain
+    if (!hasVersion(config, service, version)) this.#followed.delete(keyOf(service, version))
+  }
+
+  /** Ends the part of this replica once nothing is left; what an override brings later does not begin it anew. */
+  #finishOwn(followed: Followed): void {
+    const { drain, tally, fleet } = followed
     if (tally.inFlight > 0 || tally.tunnels > 0 || followed.keepsPinned) return
     const { completed, forced, pinnedRequests } = tally
     const { service, version } = drain
-    followed.outcome = { drainedAt: new Date(now).toISOString(), completed, forced, pinnedRequests }
+    followed.own = { completed, forced, pinnedRequests }
     this.#options.workers.broadcast({ type: 'closeIdle', service, version })
-    const text = `${DRAINED}: ${completed} completed, ${forced} forced`
-    this.#tell(drain, { actor: 'turnout', reason: null }, text)
-    const { config } = this.#options.revisions.current
-    if (!hasVersion(config, service, version)) this.#followed.delete(keyOf(service, version))
+    if (fleet !== null) this.#options.fleet.beatSoon()
   }
 
   /**
@@ -282,6 +352,17 @@ export class Drains {
     const message = `version ${service}/${version} ${what}`
     log.info({ service, version }, message)
     events.publish({ kind: 'drain', actor, reason, service, version, revision: this.#revision, message })
+  }
+}
+
+/** What was counted so far on all replicas. */
+function summed({ tally, own, fleet }: Followed): Counted & { lost: number } {
+  const { completed, forced, pinnedRequests } = own ?? tally
+  return {
+    completed: completed + (fleet?.completed ?? 0),
+    forced: forced + (fleet?.forced ?? 0),
+    pinnedRequests: pinnedRequests + (fleet?.pinnedRequests ?? 0),
+    lost: fleet?.lost ?? 0,
   }
 }
 

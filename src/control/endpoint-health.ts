@@ -32,6 +32,7 @@ export function healthSettings({ health, outlier, slowStart }: ServiceConfig): H
             intervalMs: parseDuration(health.interval),
             timeoutMs: parseDuration(health.timeout),
             expect: health.expect.map(parseStatusRange),
+            isShared: health.shared,
           },
     rise: health === 'off' ? 0 : health.rise,
     fall: health === 'off' ? 0 : health.fall,
@@ -61,6 +62,15 @@ export type EndpointHealth = {
   ejectedUntil: string | null
 }
 
+/** What its probes say, as the replica that makes them tells the others. */
+export type ProbeStanding = {
+  isHealthy: boolean
+  /** Why it became so by probes; null while it never did. */
+  why: string | null
+  /** Probes in a row that speak against it. */
+  against: number
+}
+
 export class WatchedEndpoint {
   readonly service: string
   readonly version: string
@@ -81,6 +91,8 @@ export class WatchedEndpoint {
   /** Why it is usable again. */
   #back: string | null = null
   #lastProbe: ProbeResult | null = null
+  /** Why probes changed what is believed. */
+  #turned: string | null = null
   /** Probes in a row that speak against what is believed. */
   #against = 0
   #state: EndpointState = 'healthy'
@@ -141,9 +153,25 @@ export class WatchedEndpoint {
     const times = this.#against === 1 ? '1 probe' : `${this.#against} probes`
     const reason = result.ok ? `${times} succeeded` : `${times} failed: ${result.error}`
     this.#against = 0
-    this.#unhealthy = result.ok ? null : reason
-    this.#back = reason
-    this.#settle()
+    this.#turn(result.ok, reason)
+    return reason
+  }
+
+  get standing(): ProbeStanding {
+    return { isHealthy: this.#unhealthy === null, why: this.#turned, against: this.#against }
+  }
+
+  /**
+   * Takes over what another replica found and made of it, so that all believe the same, whatever this one missed.
+   * Answers as `probed` does.
+   */
+  heard(result: ProbeResult, { isHealthy, why, against }: ProbeStanding): string | null {
+    this.#lastProbe = result
+    this.#against = against
+    if (isHealthy === (this.#unhealthy === null)) return null
+    // That one never saw it unhealthy.
+    const reason = why ?? '1 probe succeeded'
+    this.#turn(isHealthy, reason)
     return reason
   }
 
@@ -152,6 +180,7 @@ export class WatchedEndpoint {
     if (this.unhealthy) this.#back = reason
     this.#unhealthy = null
     this.#lastProbe = null
+    this.#turned = null
     this.#against = 0
     this.#settle()
   }
@@ -188,6 +217,14 @@ export class WatchedEndpoint {
 
   endWarmUp(): void {
     this.#step = null
+    this.#settle()
+  }
+
+  /** Probes say something else now. */
+  #turn(isHealthy: boolean, reason: string): void {
+    this.#unhealthy = isHealthy ? null : reason
+    this.#back = reason
+    this.#turned = reason
     this.#settle()
   }
 

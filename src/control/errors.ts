@@ -41,6 +41,12 @@ export type RefusalCode =
   | 'store_failed'
   /** A worker could not prepare the revision. */
   | 'apply_failed'
+  /** Another replica was faster, again and again. */
+  | 'revision_conflict'
+  /** This replica cannot apply what the others have, so it cannot change that either. */
+  | 'replica_behind'
+  /** Replicas share their revisions through Redis, and that does not answer or does not take any. */
+  | 'redis_unavailable'
   | 'stopping'
 
 /** A change that was not made: everything is as it was before. */

@@ -2,10 +2,11 @@
 // request that is described by what can make a difference. Texts become wire bytes as clients send them.
 import { isIP, SocketAddress } from 'node:net'
 import type { ServiceConfig } from '../config/schema.ts'
+import { pinKey } from '../pins/pin-key.ts'
 import type { RequestView } from '../route/request-view.ts'
 import type { Explanation as Choice } from '../route/select.ts'
 import { wireOf } from '../route/wire-text.ts'
-import { compileSelector } from '../snapshot/compile.ts'
+import { compileSelector, takesPinned } from '../snapshot/compile.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
 import { problemOf, refusalOf } from './verb-values.ts'
 
@@ -24,18 +25,26 @@ export type Explanation = Choice & {
   note: string | null
 }
 
+/** The user key of a request as the store knows it, null when it has none. Throws Refusal invalid_request. */
+export function pinKeyOf(service: ServiceConfig, request: RequestTraits): string | null {
+  const key = compileSelector(service, []).keyOf(viewOf(request))
+  return key === null ? null : pinKey(key)
+}
+
 /**
- * `usable` says by version, in file order, whether it has a usable endpoint. The request is a GET. Throws Refusal
- * invalid_request.
+ * `usable` says by version, in file order, whether it has a usable endpoint; `pinned` is the version that the user is
+ * pinned to in a store. The request is a GET. Throws Refusal invalid_request.
  */
 export function explain(
   service: ServiceConfig,
   leaving: readonly Leaving[],
   usable: readonly boolean[],
   request: RequestTraits,
+  pinned: string | null = null,
 ): Explanation {
   const view = viewOf(request)
-  const selector = compileSelector(service, leaving)
+  const pin = service.versions.findIndex(({ name }) => name === pinned && takesPinned(service.name, name, leaving))
+  const selector = compileSelector(service, leaving, { find: () => pin })
   const assigned = selector.explain(view)
   selector.setUsable(usable.every(up => up) ? null : usable)
   const chosen = selector.explain(view)

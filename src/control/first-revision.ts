@@ -9,7 +9,9 @@ import type { Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import type { RevisionRow, Store } from '../store/sqlite.ts'
 import { OperatorError } from './errors.ts'
-import { type Change, type Revision, type Source, storedRevision } from './revisions.ts'
+import { sharedPart, withOwn } from './fixed-keys.ts'
+import type { Revision } from './revisions.ts'
+import { type Change, type Source, storedRevision } from './stored-revision.ts'
 import { NO_TRAFFIC_STATE, type TrafficState, tidied } from './traffic-state.ts'
 
 /** A valid config file. */
@@ -29,19 +31,30 @@ export type First = {
 /** What a revision that comes from the file says of itself. */
 export const FROM_FILE: Change = { source: 'file', actor: 'file', reason: null, summary: 'config file loaded' }
 
-/** Hash of what a file says: neither the order of keys nor comments nor formatting count. */
-export function hashOf(document: Json): string {
-  return createHash('sha256').update(canonical(document)).digest('hex')
+/**
+ * Hash of what a file says: neither the order of keys nor comments nor formatting count. Among replicas the keys that
+ * each has for itself do not either.
+ */
+export function hashOf({ document, config }: LoadedFile): string {
+  const said = config.redis === undefined ? document : sharedPart(document)
+  return createHash('sha256').update(canonical(said)).digest('hex')
 }
 
-/** Throws an OperatorError when the last applied revision is to be served and cannot be. */
+/**
+ * Throws an OperatorError when the last applied revision is to be served and cannot be. Among replicas that is served
+ * whatever the file says: whether the file is new to them all is found out once Redis answers.
+ */
 export function firstRevision(store: Store, file: LoadedFile, env: Env): First {
   const last = store.inForce()
-  const fileHash = hashOf(file.document)
+  const fileHash = hashOf(file)
   if (last === null) {
     return { ...fromFile(file, 1, NO_TRAFFIC_STATE), fileHash, why: 'the state directory is new' }
   }
   const { revision } = last
+  if (file.config.redis !== undefined) {
+    const own = { revision: served(revision, env, store.file, file.document), isNew: false, fileHash: null }
+    return { ...own, why: 'it is the last that this replica knows of' }
+  }
   if (last.fileHash === fileHash) {
     const why = 'the config file is unchanged since it was last loaded'
     return { revision: served(revision, env, store.file), isNew: false, fileHash: null, why }
@@ -59,9 +72,11 @@ function fromFile({ document, config }: LoadedFile, number: number, state: Traff
   return { revision: { number, time, change: FROM_FILE, document, state: tidied(state, config), config }, isNew: true }
 }
 
-/** A stored revision with its config, as this environment makes it. */
-function served(row: RevisionRow, env: Env, store: string): Revision {
+/** A stored revision with its config, as this environment makes it; with the fixed keys of `own`, where there is one. */
+function served(row: RevisionRow, env: Env, store: string, own?: Json): Revision {
   const stored = storedRevision(row)
+  // A file says anew at each start what is fixed until the next one.
+  if (own !== undefined) stored.document = withOwn(stored.document, own)
   const parsed = parseDocument(stored.document, { env })
   if (parsed.ok) return { ...stored, config: parsed.config }
   const { number, time, change } = stored

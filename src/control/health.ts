@@ -11,8 +11,9 @@ import {
   WARM_UP_STEPS,
   WatchedEndpoint,
 } from './endpoint-health.ts'
-import type { ProbeResult } from './probe.ts'
+import type { ProbeSettings } from './probe.ts'
 import { Prober, type ProbeTarget } from './prober.ts'
+import type { SharedProbes } from './replicas/shared-probes.ts'
 
 /** What health needs of the workers. */
 export interface HealthCells {
@@ -37,6 +38,8 @@ export type HealthOptions = {
   workers: HealthCells
   log: Log
   publish: (event: HealthEvent) => void
+  /** Where replicas take turns to probe; null or absent = this one is alone. */
+  shared?: SharedProbes | null
 }
 
 /** panic: so few endpoints are usable that all get requests. down: none is, and none does. */
@@ -56,12 +59,14 @@ export class Health {
   readonly #workers: HealthCells
   readonly #log: Log
   readonly #publish: (event: HealthEvent) => void
+  readonly #shared: SharedProbes | null
   readonly #prober = new Prober()
   #endpoints = new Map<string, WatchedEndpoint>()
   #versions = new Map<string, VersionHealth>()
   #byRow = new Map<number, WatchedEndpoint>()
 
-  constructor({ workers, log, publish }: HealthOptions) {
+  constructor({ workers, log, publish, shared = null }: HealthOptions) {
+    this.#shared = shared
     this.#workers = workers
     this.#log = log
     this.#publish = publish
@@ -187,15 +192,35 @@ export class Health {
     for (const [key, endpoint] of this.#endpoints) {
       const { url, settings } = endpoint
       if (settings.probe === null) continue
-      targets.set(key, { url, settings: settings.probe, onResult: result => this.#onProbe(endpoint, result) })
+      targets.set(key, {
+        ...{ url, settings: settings.probe },
+        onResult: result => this.#onStanding(endpoint, endpoint.probed(result)),
+        takeTurns: this.#turnsOf(endpoint, settings.probe),
+      })
     }
     this.#prober.follow(targets)
   }
 
-  #onProbe(endpoint: WatchedEndpoint, result: ProbeResult): void {
-    const reason = endpoint.probed(result)
+  /** How replicas take turns to probe an endpoint; null where each probes for itself. */
+  #turnsOf(endpoint: WatchedEndpoint, settings: ProbeSettings): ProbeTarget['takeTurns'] {
+    const shared = this.#shared
+    if (shared === null || !settings.isShared) return null
+    const { service, version, url } = endpoint
+    return wake =>
+      shared.join(
+        { service, version, url, settings },
+        {
+          wake,
+          heard: (result, standing) => this.#onStanding(endpoint, endpoint.heard(result, standing)),
+          standing: () => endpoint.standing,
+        },
+      )
+  }
+
+  /** Why probes, of this replica or another one, made the endpoint healthy or unhealthy; null where they did not. */
+  #onStanding(endpoint: WatchedEndpoint, reason: string | null): void {
     if (reason === null) return
-    if (result.ok) {
+    if (!endpoint.unhealthy) {
       this.#comeBack(endpoint, 'is healthy again', reason)
     } else {
       // An ejection goes on meanwhile, a slow start does not.

@@ -12,6 +12,8 @@ export type ProbeSettings = {
   timeoutMs: number
   /** Statuses of a good answer, as ranges. */
   expect: { low: number; high: number }[]
+  /** Replicas take turns. */
+  isShared: boolean
 }
 
 export type ProbeResult = {

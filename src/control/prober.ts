@@ -1,5 +1,5 @@
 // When endpoints are probed: each by its own interval, with jitter and never twice at a time, and all of them
-// together no more than so many at a time.
+// together no more than so many at a time. Where replicas take turns, each probe waits for the turn.
 import { isDeepStrictEqual } from 'node:util'
 import { type ProbeResult, type ProbeSettings, probe } from './probe.ts'
 
@@ -14,6 +14,17 @@ export type ProbeTarget = {
   url: string
   settings: ProbeSettings
   onResult: (result: ProbeResult) => void
+  /** Takes turns with other replicas; null = this one alone probes. `wake` = ask again in so many ms. */
+  takeTurns: ((wake: (ms: number) => void) => Turn) | null
+}
+
+/** The part of this replica in probes that several share. */
+export interface Turn {
+  /** 0 = probe now, else in how many ms is to be asked again. */
+  ask(): Promise<number>
+  /** The own probe had this result. */
+  tell(result: ProbeResult): void
+  leave(): Promise<void>
 }
 
 /** Runs the probes that are due. */
@@ -24,6 +35,8 @@ export class Prober {
   /** Due and not begun, in order. */
   readonly #due = new Set<ProbeLoop>()
   readonly #running = new Set<Promise<void>>()
+  /** Turns that are being left. */
+  readonly #stopping = new Set<Promise<void>>()
 
   /**
    * Probes exactly these targets from now on, by key. One that was probed already goes on at its own pace unless its
@@ -33,7 +46,7 @@ export class Prober {
     for (const [key, loop] of this.#loops) {
       const target = targets.get(key)
       if (target !== undefined && isDeepStrictEqual(target.settings, loop.target.settings)) continue
-      loop.stop()
+      this.#stop(loop)
       this.#loops.delete(key)
     }
     const added = [...targets].filter(([key]) => !this.#loops.has(key))
@@ -54,7 +67,7 @@ export class Prober {
   /** Stops all probes; returns when none is under way any more. */
   async close(): Promise<void> {
     this.follow(new Map())
-    await Promise.all(this.#running)
+    await Promise.all([...this.#running, ...this.#stopping])
   }
 
   #runDue(): void {
@@ -68,6 +81,11 @@ export class Prober {
       this.#running.add(run)
     }
   }
+
+  #stop(loop: ProbeLoop): void {
+    const stopped = loop.stop().finally(() => this.#stopping.delete(stopped))
+    this.#stopping.add(stopped)
+  }
 }
 
 /** The probes of one endpoint, one after the other. */
@@ -75,31 +93,56 @@ class ProbeLoop {
   readonly target: ProbeTarget
   readonly #queue: Queue
   readonly #stopped = new AbortController()
+  readonly #turn: Turn | null
+  /** Runs while the next probe is waited for. */
   #timer: NodeJS.Timeout | undefined
 
   constructor(target: ProbeTarget, queue: Queue) {
     this.target = target
     this.#queue = queue
+    this.#turn = target.takeTurns?.(ms => this.#wake(ms)) ?? null
   }
 
   /** The next probe is due after so many ms. */
   wait(ms: number): void {
-    this.#timer = setTimeout(() => this.#queue.add(this), ms)
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      this.#queue.add(this)
+    }, ms)
   }
 
   async run(): Promise<void> {
-    const begun = performance.now()
     const { url, settings, onResult } = this.target
-    await probe(url, settings, this.#stopped.signal, onResult)
-    if (this.#stopped.signal.aborted) return
+    const { signal } = this.#stopped
+    const turn = this.#turn
+    const begun = performance.now()
+    const ms = turn === null ? 0 : await turn.ask()
+    if (signal.aborted) return
+    if (ms > 0) {
+      this.wait(ms)
+      return
+    }
+    await probe(url, settings, signal, result => {
+      onResult(result)
+      turn?.tell(result)
+    })
+    if (signal.aborted) return
     const interval = settings.intervalMs * (1 + JITTER * (2 * Math.random() - 1))
     this.wait(Math.max(0, interval - (performance.now() - begun)))
   }
 
-  /** No further result is reported. */
-  stop(): void {
+  /** No further result is reported from now on; returns when the turn is left too. */
+  async stop(): Promise<void> {
     clearTimeout(this.#timer)
     this.#queue.delete(this)
     this.#stopped.abort()
+    await this.#turn?.leave()
+  }
+
+  /** The next probe is due at another time than planned; one that is due already stays so. */
+  #wake(ms: number): void {
+    if (this.#timer === undefined || this.#stopped.signal.aborted) return
+    clearTimeout(this.#timer)
+    this.wait(ms)
   }
 }

@@ -8,40 +8,17 @@ import type { Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../observe/log.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
-import { type RevisionRow, type Store, StoreError } from '../store/sqlite.ts'
+import { type Store, StoreError } from '../store/sqlite.ts'
 import { OperatorError, Refusal } from './errors.ts'
-import { type Events, eventRow } from './events.ts'
+import { type Event, type Events, eventRow } from './events.ts'
 import type { First } from './first-revision.ts'
+import { FIXED_KEYS, withOwn } from './fixed-keys.ts'
+import type { SharedRevisions } from './replicas/shared-revisions.ts'
+import { type Change, rowOf, type Source, type StoredRevision, storedRevision } from './stored-revision.ts'
 import { leavingOf, type TrafficState, tidied } from './traffic-state.ts'
 
-/** Keys that need a restart; a live change of them is refused. */
-const FIXED_KEYS = ['admin', 'state', 'workers', 'shutdown'] as const satisfies (keyof Config)[]
-
-/** What brought a revision about. */
-export type Source = 'file' | 'config' | 'split' | 'cutover' | 'rollback' | 'drain' | 'revision'
-
-/** Who changed what, and why. */
-export type Change = {
-  source: Source
-  /** Name of the token; `anonymous`, `file` or `turnout` where there is none. */
-  actor: string
-  reason: string | null
-  /** The service that a verb was for. */
-  service?: string
-  /** One line for people. */
-  summary: string
-}
-
-/** A revision as it is stored. */
-export type StoredRevision = {
-  number: number
-  /** ISO time. */
-  time: string
-  change: Change
-  /** As written: `${VAR}` not replaced, no defaults. */
-  document: Json
-  state: TrafficState
-}
+/** How often a change that names no revision is tried when other replicas are faster. */
+const TRIES = 30
 
 /** The revision in force. */
 export type Revision = StoredRevision & {
@@ -78,8 +55,11 @@ export type CommitListener = (revision: Revision, before: Revision | null) => vo
 /** What revisions need of the data plane (workers.ts). */
 export interface DataPlane {
   start(config: Config, leaving: Leaving[]): Promise<void>
-  apply(config: Config, leaving: Leaving[], persist?: () => void): Promise<void>
+  apply(config: Config, leaving: Leaving[], persist?: () => void | Promise<void>): Promise<void>
 }
+
+/** A revision that the other replicas have and this one cannot apply. */
+export type Behind = { revision: number; message: string; since: string }
 
 export type RevisionsOptions = {
   store: Store
@@ -90,14 +70,21 @@ export type RevisionsOptions = {
   env: Env
   /** What this process begins with. */
   first: First
+  /** The revisions of all replicas; null where turnout is alone. */
+  shared: SharedRevisions | null
 }
 
 export class Revisions {
   readonly #options: RevisionsOptions
   readonly #listeners: CommitListener[] = []
   #current: Revision
+  #behind: Behind | null = null
+  /** It is not stored: what replicas share has not been seen yet. */
+  #isProvisional = false
+  #hasJoined = false
   #stopping = false
   #tail: Promise<unknown> = Promise.resolve()
+  #following: Promise<void> | null = null
 
   constructor(options: RevisionsOptions) {
     this.#options = options
@@ -109,6 +96,21 @@ export class Revisions {
     return this.#current
   }
 
+  /** What the other replicas have and this one cannot apply; null where there is nothing. */
+  get behind(): Behind | null {
+    return this.#behind
+  }
+
+  /** True once what replicas share was seen, and always where turnout is alone. */
+  get hasJoined(): boolean {
+    return this.#hasJoined || this.#options.shared === null
+  }
+
+  /** True while it serves what no replica ever shared: the file of a start at which Redis was away. */
+  get isProvisional(): boolean {
+    return this.#isProvisional
+  }
+
   /** Hash of the config file that was loaded last, whatever was changed since. */
   get fileHash(): string | null {
     return asked(() => this.#options.store.fileHash())
@@ -116,13 +118,16 @@ export class Revisions {
 
   /** Starts the workers with the first revision, and stores it if it is new. */
   start(): Promise<void> {
-    const { workers, first } = this.#options
+    const { workers, first, shared } = this.#options
     return this.#serialise(async () => {
-      const { revision, isNew, fileHash } = first
-      await workers.start(revision.config, leavingOf(revision.state, Date.now()))
-      if (isNew) this.#store(revision, fileHash)
-      else this.#storeHash(fileHash)
-      this.#tell(revision, null)
+      const adopted = shared?.isConnected === true ? await this.#beginWith(shared) : []
+      await workers.start(this.#current.config, leavingOf(this.#current.state, Date.now()))
+      if (adopted.length > 0) this.#storeAdopted(adopted, this.#current)
+      else if (shared !== null && first.isNew) this.#isProvisional = true
+      else if (first.isNew) this.#store(this.#current, first.fileHash)
+      else this.#storeHash(first.fileHash)
+      this.#tell(this.#current, null)
+      if (shared?.isConnected === true) await this.#catchUp(shared).catch(error => this.#logFollowing(error))
     })
   }
 
@@ -167,32 +172,44 @@ export class Revisions {
    * Runs `make` with the revision in force when its turn comes. `make` answers the successor, or null for "nothing
    * changes". An identical document and state is a no-op too. When it returns, every request is served by the
    * successor and that is stored; when it throws, nothing has changed. With `expected` it is refused unless the
-   * revision in force has that number.
+   * revision in force has that number. Where another replica is faster `make` is asked again.
    */
   change(make: (current: Revision) => Successor | null, expected?: number): Promise<Outcome> {
     return this.#serialise(async () => {
-      this.#refuseWhenStopping()
-      const before = this.#current
-      if (expected !== undefined && expected !== before.number) {
-        throw new Refusal('stale_revision', `revision ${before.number} is in force, not ${expected}`)
+      for (let tries = 1; ; tries++) {
+        try {
+          return await this.#change(make, expected)
+        } catch (error) {
+          const isConflict = error instanceof Refusal && error.code === 'revision_conflict'
+          if (!isConflict || tries === TRIES) throw error
+        }
       }
-      const made = make(before)
-      if (made === null) return { revision: before, changed: false }
-      const { change, fileHash = null } = made
-      // What a verb leaves untouched needs no second look, which is what takes long in a large document.
-      const isSame = isDeepStrictEqual(made.document, before.document)
-      const document = isSame ? before.document : made.document
-      const config = isSame ? before.config : this.check(document).config
-      const state = tidied(made.state, config)
-      if (isSame && isDeepStrictEqual(state, before.state)) {
-        this.#storeHash(fileHash)
-        return { revision: before, changed: false }
-      }
-      const revision = { number: before.number + 1, time: new Date().toISOString(), change, document, state, config }
-      await this.#apply(revision, () => this.#store(revision, fileHash))
-      this.#tell(revision, before)
-      return { revision, changed: true }
     })
+  }
+
+  /**
+   * Brings what other replicas published into force, and gives Redis back what it lost. Never throws: what this
+   * replica cannot apply is in `behind`, and whatever else fails is tried again at the next call.
+   */
+  follow(): Promise<void> {
+    const { shared } = this.#options
+    if (shared === null) return Promise.resolve()
+    this.#following ??= this.#serialise(async () => {
+      this.#following = null
+      if (this.#stopping) return
+      await this.#catchUp(shared).catch(error => this.#logFollowing(error))
+    })
+    return this.#following
+  }
+
+  /** What the other replicas know of a config file with this hash; nothing where turnout is alone. */
+  async fileStanding(hash: string): Promise<{ isLatest: boolean; isKnown: boolean }> {
+    return (await this.#options.shared?.fileStanding(hash)) ?? { isLatest: false, isKnown: false }
+  }
+
+  /** Keeps in mind that a config file with this hash was loaded, which brought nothing new. */
+  rememberFile(hash: string): Promise<void> {
+    return this.#serialise(async () => this.#storeHash(hash))
   }
 
   /** Applies the one in force again because `leavingOf(state, now)` changed (a keep deadline passed). */
@@ -228,7 +245,148 @@ export class Revisions {
     if (this.#stopping) throw new Refusal('stopping', 'turnout is stopping')
   }
 
-  async #apply(revision: Revision, persist?: () => void): Promise<void> {
+  async #change(make: (current: Revision) => Successor | null, expected?: number): Promise<Outcome> {
+    const { shared } = this.#options
+    this.#refuseWhenStopping()
+    if (shared !== null) await this.#beUpToDate(shared)
+    const before = this.#current
+    if (expected !== undefined && expected !== before.number) {
+      throw new Refusal('stale_revision', `revision ${before.number} is in force, not ${expected}`)
+    }
+    const made = make(before)
+    if (made === null) return { revision: before, changed: false }
+    const { change, fileHash = null } = made
+    // What a verb leaves untouched needs no second look, which is what takes long in a large document.
+    const isSame = isDeepStrictEqual(made.document, before.document)
+    const document = isSame ? before.document : made.document
+    const config = isSame ? before.config : this.check(document).config
+    const state = tidied(made.state, config)
+    if (isSame && isDeepStrictEqual(state, before.state)) {
+      if (shared !== null && fileHash !== null) await shared.rememberFile(fileHash, before.number)
+      this.#storeHash(fileHash)
+      return { revision: before, changed: false }
+    }
+    const revision = { number: before.number + 1, time: new Date().toISOString(), change, document, state, config }
+    if (shared === null) await this.#apply(revision, () => this.#store(revision, fileHash))
+    else await this.#apply(revision, () => this.#publish(shared, revision, fileHash))
+    this.#tell(revision, before)
+    return { revision, changed: true }
+  }
+
+  async #beUpToDate(shared: SharedRevisions): Promise<void> {
+    await this.#catchUp(shared)
+    if (this.#behind === null) return
+    const { revision, message } = this.#behind
+    const text = `this replica cannot apply revision ${revision}, so it cannot change it either: ${message}`
+    throw new Refusal('replica_behind', text)
+  }
+
+  async #publish(shared: SharedRevisions, revision: Revision, fileHash: string | null): Promise<void> {
+    const { number } = revision
+    if (!(await shared.publish(revision, fileHash, number - 1))) {
+      throw new Refusal('revision_conflict', `another replica published revision ${number} first`)
+    }
+    // All replicas have it now, so there is no way back: without its own copy this one asks Redis at its next start.
+    try {
+      this.#store(revision, fileHash)
+    } catch (error) {
+      this.#current = revision
+      this.#options.log.error({ revision: number, err: error }, 'a shared revision is not stored on this replica')
+    }
+  }
+
+  /** Makes the history of this replica one with what replicas share. */
+  async #catchUp(shared: SharedRevisions): Promise<void> {
+    for (;;) {
+      const { adopt, push } = await shared.plan(this.#current, number => this.get(number))
+      if (push.length === 0) {
+        if (adopt.length === 0) this.#behind = null
+        else await this.#adopt(adopt)
+        this.#hasJoined = true
+        return
+      }
+      await this.#giveBack(shared, push)
+    }
+  }
+
+  /** Publishes what Redis does not have (any more); another replica may do so at the same time. */
+  async #giveBack(shared: SharedRevisions, revisions: readonly StoredRevision[]): Promise<void> {
+    const { log, first } = this.#options
+    for (const revision of revisions) {
+      const isSeed = revisions.length === 1 && revision === this.#current
+      const fileHash = isSeed ? (this.#isProvisional ? first.fileHash : this.fileHash) : null
+      const { number } = revision
+      const isPublished =
+        (await shared.publish(revision, fileHash, number - 1)) ||
+        (isSeed && (await shared.publish(revision, fileHash, 0)))
+      if (!isPublished) return
+      log.info({ revision: number }, `revision ${number} is shared with the other replicas`)
+    }
+    if (this.#isProvisional) {
+      this.#store(this.#current, first.fileHash)
+      this.#isProvisional = false
+    }
+  }
+
+  /** Applies the newest of these that this replica can. */
+  async #adopt(revisions: readonly StoredRevision[]): Promise<void> {
+    const before = this.#current
+    for (let i = revisions.length - 1; i >= 0; i--) {
+      try {
+        const revision = this.#served(revisions[i]!)
+        await this.#apply(revision, () => this.#storeAdopted(revisions.slice(0, i + 1), revision))
+        if (i === revisions.length - 1) this.#behind = null
+        this.#tell(revision, before)
+        return
+      } catch (error) {
+        if (!(error instanceof Refusal) || error.code === 'stopping') throw error
+        if (i === revisions.length - 1) this.#fallBehind(revisions[i]!.number, error)
+      }
+    }
+  }
+
+  /** Chooses, before anything runs, the newest shared revision that can be served; answers what is stored with it. */
+  async #beginWith(shared: SharedRevisions): Promise<readonly StoredRevision[]> {
+    let adopt: StoredRevision[]
+    try {
+      adopt = (await shared.plan(this.#current, number => this.get(number))).adopt
+    } catch (error) {
+      this.#logFollowing(error)
+      return []
+    }
+    for (let i = adopt.length - 1; i >= 0; i--) {
+      try {
+        this.#current = this.#served(adopt[i]!)
+        return adopt.slice(0, i + 1)
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error
+        if (i === adopt.length - 1) this.#fallBehind(adopt[i]!.number, error)
+      }
+    }
+    return []
+  }
+
+  /** A shared revision as this replica serves it: with its own fixed keys, in its own environment. */
+  #served(revision: StoredRevision): Revision {
+    const document = withOwn(revision.document, this.#current.document)
+    return { ...revision, document, config: this.check(document).config }
+  }
+
+  #fallBehind(revision: number, { message }: Refusal): void {
+    if (this.#behind?.revision === revision && this.#behind.message === message) return
+    this.#behind = { revision, message, since: new Date().toISOString() }
+    const what = `revision ${revision} of the other replicas cannot be applied here, ${this.#current.number} stays`
+    this.#options.log.error({ revision }, `${what}: ${message}`)
+    this.#options.events.publish({ kind: 'replica', actor: 'turnout', reason: message, revision, message: what })
+  }
+
+  #logFollowing(error: unknown): void {
+    const { log } = this.#options
+    const isExpected = error instanceof Refusal && ['redis_unavailable', 'stopping'].includes(error.code)
+    if (!isExpected) log.error({ err: error }, 'what other replicas published could not be followed, trying again')
+  }
+
+  async #apply(revision: Revision, persist?: () => void | Promise<void>): Promise<void> {
     const { workers } = this.#options
     try {
       await workers.apply(revision.config, leavingOf(revision.state, Date.now()), persist)
@@ -244,18 +402,35 @@ export class Revisions {
   /** From here on it is the one in force, and nothing can go wrong any more. */
   #store(revision: Revision, fileHash: string | null): void {
     const { store, events } = this.#options
-    const { number, time, change } = revision
-    const { source, actor, reason, service, summary } = change
-    const happened = { kind: 'revision', actor, reason, service, revision: number, message: summary }
-    const event = events.draft(happened, time)
-    const row: RevisionRow = {
-      ...{ number, time, source, actor, reason, service: service ?? null, summary },
-      document: JSON.stringify(revision.document),
-      state: JSON.stringify(revision.state),
-    }
-    asked(() => store.saveRevision(row, eventRow(event), fileHash))
+    const event = this.#eventOf(revision)
+    asked(() => store.saveRevision(rowOf(revision), eventRow(event), fileHash))
     this.#current = revision
     events.deliver(event)
+  }
+
+  /** The same of what other replicas published; `revision` is the last of them. */
+  #storeAdopted(revisions: readonly StoredRevision[], revision: Revision): void {
+    const { store, events, log } = this.#options
+    const own = this.#current.document
+    const replaced = this.#isProvisional ? 0 : this.#options.store.lastRevision() - revisions[0]!.number + 1
+    if (replaced > 0) {
+      const what = `${replaced} revisions of this replica are replaced by those that the others share`
+      log.warn({ from: revisions[0]!.number }, what)
+    }
+    const rows = revisions.map(each => rowOf({ ...each, document: withOwn(each.document, own) }))
+    const told = revisions.map(each => this.#eventOf(each))
+    asked(() => store.adoptRevisions(rows, told.map(eventRow)))
+    this.#current = revision
+    this.#isProvisional = false
+    for (const event of told) events.deliver(event)
+  }
+
+  #eventOf({ number, time, change }: StoredRevision): Event {
+    const { actor, reason, service, summary } = change
+    return this.#options.events.draft(
+      { kind: 'revision', actor, reason, service, revision: number, message: summary },
+      time,
+    )
   }
 
   #storeHash(fileHash: string | null): void {
@@ -281,12 +456,4 @@ function asked<T>(question: () => T): T {
     if (error instanceof StoreError) throw new Refusal('store_failed', error.message, { cause: error })
     throw error
   }
-}
-
-/** A revision from its row. */
-export function storedRevision(row: RevisionRow): StoredRevision {
-  const { number, time, source, actor, reason, service, summary, document, state } = row
-  const change: Change = { source: source as Source, actor, reason, summary }
-  if (service !== null) change.service = service
-  return { number, time, change, document: JSON.parse(document), state: JSON.parse(state) }
 }

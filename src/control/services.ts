@@ -1,11 +1,14 @@
 // The services as they are right now: weights and states of their versions, what is in flight, how their endpoints
-// are. Put together when it is asked for, from the revision in force, the counters of all workers and health.
+// are. Put together when it is asked for, from the revision in force, the counters of all workers, what the other
+// replicas tell, and health.
 import type { KeySourceConfig, ServiceConfig, VersionConfig } from '../config/schema.ts'
 import { ENDPOINT_CELL } from '../observe/cells.ts'
 import type { DrainStatus, Drains } from './drains.ts'
 import type { EndpointHealth } from './endpoint-health.ts'
-import { type Explanation, explain, type RequestTraits } from './explain.ts'
+import { type Explanation, explain, pinKeyOf, type RequestTraits } from './explain.ts'
 import type { Health } from './health.ts'
+import type { Fleet } from './replicas/fleet.ts'
+import { countsOf } from './replicas/own-report.ts'
 import type { Revisions } from './revisions.ts'
 import { leavingOf } from './traffic-state.ts'
 import { canRollBack } from './verbs.ts'
@@ -33,8 +36,13 @@ export type VersionStatus = {
   /** Endpoints that can be used. */
   healthy: number
   endpointCount: number
+  /** On all replicas, as the other counts of a version. */
   inFlight: number
   tunnels: number
+  /** Choices of it since the replicas started. */
+  requests: number
+  /** Failures of its upstreams since then. */
+  errors: number
   drain: DrainStatus
   endpoints: EndpointStatus[]
 }
@@ -43,6 +51,8 @@ export type ServiceStatus = {
   name: string
   /** Number of the revision in force. */
   revision: number
+  /** Live replicas, this one included. */
+  replicas: number
   /** Sources of the user key in words, such as `header x-user-id`; none = by turns. */
   splitBy: string[]
   canRollBack: boolean
@@ -51,9 +61,10 @@ export type ServiceStatus = {
 
 export type ServicesOptions = {
   revisions: Pick<Revisions, 'current'>
-  workers: Pick<Workers, 'rows' | 'counters'>
+  workers: Pick<Workers, 'rows' | 'counters' | 'peekPin'>
   health: Pick<Health, 'usable' | 'endpoint'>
   drains: Pick<Drains, 'status'>
+  fleet: Fleet
 }
 
 export class Services {
@@ -74,12 +85,14 @@ export class Services {
   }
 
   /** Which version a request would get now, and why. Throws Refusal no_such_service, invalid_request. */
-  explain(name: string, request: RequestTraits): Explanation {
-    const { revisions, health } = this.#options
+  async explain(name: string, request: RequestTraits): Promise<Explanation> {
+    const { revisions, health, workers } = this.#options
     const { config, state } = revisions.current
     const service = serviceOf(config, name)
     const usable = service.versions.map(version => health.usable(name, version.name) > 0)
-    return explain(service, leavingOf(state, Date.now()), usable, request)
+    const key = service.traffic.sticky.mode === 'store' ? pinKeyOf(service, request) : null
+    const pinned = key === null ? null : await workers.peekPin(name, key)
+    return explain(service, leavingOf(state, Date.now()), usable, request, pinned)
   }
 
   #statusOf(service: ServiceConfig): ServiceStatus {
@@ -87,6 +100,7 @@ export class Services {
     return {
       name: service.name,
       revision: number,
+      replicas: this.#options.fleet.list().filter(({ state }) => state === 'live').length,
       splitBy: service.traffic.split.by.map(sourceInWords),
       canRollBack: canRollBack(service, state),
       versions: service.versions.map(version => this.#versionStatus(service, version)),
@@ -94,10 +108,12 @@ export class Services {
   }
 
   #versionStatus({ name: service, traffic }: ServiceConfig, { name, endpoints }: VersionConfig): VersionStatus {
-    const { drains, health } = this.#options
+    const { drains, health, workers, fleet } = this.#options
     const { weights } = traffic.split
     const total = Object.values(weights).reduce((sum, weight) => sum + weight, 0)
     const drain = drains.status(service, name)
+    const own = countsOf(workers, service, name)
+    const others = fleet.totals(service, name)
     return {
       name,
       weight: weights[name]!,
@@ -107,6 +123,8 @@ export class Services {
       endpointCount: endpoints.length,
       inFlight: drain.inFlight,
       tunnels: drain.tunnels,
+      requests: own.requests + others.requests,
+      errors: own.errors + others.errors,
       drain,
       endpoints: endpoints.map(({ url, weight }) => this.#endpointStatus(service, name, url, weight)),
     }

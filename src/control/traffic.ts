@@ -2,8 +2,10 @@
 // workers switch to at the same instant. What each verb changes is in verbs.ts.
 import type { DrainStatus, Drains } from './drains.ts'
 import { Refusal } from './errors.ts'
+import { withOwn } from './fixed-keys.ts'
 import type { Health } from './health.ts'
-import type { Revision, Revisions, Source } from './revisions.ts'
+import type { Revision, Revisions } from './revisions.ts'
+import type { Source } from './stored-revision.ts'
 import { cancelDrain, cutover, type Moved, rollback, split, startDrain } from './verbs.ts'
 
 /** Who asks, and why; with `expected` only if the revision in force has that number. */
@@ -80,8 +82,9 @@ export class Traffic {
     const earlier = this.#revisions.get(number)
     if (earlier === null) throw new Refusal('no_such_revision', `no revision ${number} is kept`)
     const { revision, changed } = await this.#revisions.change(
-      ({ state }) => ({
-        document: earlier.document,
+      ({ state, document }) => ({
+        // What is fixed until a restart may have changed with one.
+        document: withOwn(earlier.document, document),
         state,
         change: { source: 'revision', actor, reason, summary: `back to revision ${number}` },
       }),

@@ -1,6 +1,6 @@
 // One data-plane thread as the control plane sees it: questions that wait for an answer, messages, and its end.
 // Whether it is replaced is not decided here but in workers.ts.
-import { Worker } from 'node:worker_threads'
+import { type MessagePort, Worker } from 'node:worker_threads'
 import type { FromWorker, ToWorker, WorkerStart } from '../snapshot/protocol.ts'
 import { OperatorError } from './errors.ts'
 
@@ -83,6 +83,12 @@ export class WorkerThread {
 
   post(message: ToWorker): void {
     this.#worker.postMessage(message)
+  }
+
+  /** The way to the pins keeper; null: there is none. Before the `prepare` that needs it. */
+  givePins(port: MessagePort | null): void {
+    const message: ToWorker = { type: 'pins', port }
+    this.#worker.postMessage(message, port === null ? [] : [port])
   }
 
   /**

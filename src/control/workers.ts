@@ -18,6 +18,7 @@ import {
   type ToWorker,
 } from '../snapshot/protocol.ts'
 import { described, OperatorError } from './errors.ts'
+import { Pins } from './pins.ts'
 import { type Entry, RowTable } from './rows.ts'
 import { Shadow } from './shadow.ts'
 import { type WorkerEvents, WorkerThread } from './worker-thread.ts'
@@ -78,11 +79,14 @@ export class Workers {
   crashes = 0
   /** The same of the shadow worker, which no request depends on. */
   shadowCrashes = 0
+  /** And of the pins keeper, without which users go by the hash. */
+  pinsCrashes = 0
   readonly #options: WorkersOptions
   readonly #shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT))
   readonly #slots: Slot[] = []
   readonly #events: WorkerEvents
   #shadow: Shadow | null = null
+  #pins: Pins | null = null
   #inForce: InForce | null = null
   #lastSnapshot = 0
   #stopping = false
@@ -123,6 +127,13 @@ export class Workers {
     const { counters, live } = this
     const onCrash = () => this.shadowCrashes++
     this.#shadow = new Shadow({ log, execArgv, counters, region: workerCount(config.workers), live, onFound, onCrash })
+    this.#pins = new Pins({
+      log,
+      execArgv,
+      redis: config.redis ?? null,
+      deliver: (worker, port) => this.#slots[worker]?.thread.givePins(port),
+      onCrash: () => this.pinsCrashes++,
+    })
     for (let number = 0; number < workerCount(config.workers); number++) {
       this.counters.grow(number, FIRST_ROWS)
       this.#slots.push({ thread: this.#startThread(number), failures: 0, retry: null })
@@ -131,7 +142,7 @@ export class Workers {
       await this.apply(config, leaving)
     } catch (error) {
       this.#stopping = true
-      await Promise.all([this.#shadow.stop(), ...this.#slots.map(slot => slot.thread.terminate())])
+      await Promise.all([this.#shadow.stop(), this.#pins.stop(), ...this.#slots.map(slot => slot.thread.terminate())])
       throw error
     }
   }
@@ -141,7 +152,7 @@ export class Workers {
    * by it. `persist` is called once all workers are prepared and before any serves it. Fails with what a worker
    * refused, when one died or was silent, or with what `persist` threw; what was in force then stays so everywhere.
    */
-  apply(config: Config, leaving: Leaving[], persist: () => void = () => {}): Promise<void> {
+  apply(config: Config, leaving: Leaving[], persist: () => void | Promise<void> = () => {}): Promise<void> {
     return this.#serialise(() => this.#apply(config, leaving, persist))
   }
 
@@ -156,6 +167,14 @@ export class Workers {
   }
 
   /**
+   * The version that a user of a service is pinned to in the store, which may be one that takes no pinned users any
+   * more; null for none, or when nobody knows. Pins nobody.
+   */
+  async peekPin(service: string, key: string): Promise<string | null> {
+    return this.#pins === null ? null : this.#pins.peek(service, key)
+  }
+
+  /**
    * Lets every worker finish until the deadline, in ms, and ends it; answers how many connections were cut.
    * Fails when a worker did not react.
    */
@@ -167,7 +186,7 @@ export class Workers {
     }
     await this.#tail
     const forced = await Promise.all(this.#slots.map(slot => slot.thread.stop(deadlineMs))).finally(() =>
-      this.#shadow?.stop(),
+      Promise.all([this.#shadow?.stop(), this.#pins?.stop()]),
     )
     return forced.reduce((sum, cut) => sum + cut, 0)
   }
@@ -179,7 +198,7 @@ export class Workers {
     return result
   }
 
-  async #apply(config: Config, leaving: Leaving[], persist: () => void): Promise<void> {
+  async #apply(config: Config, leaving: Leaving[], persist: () => void | Promise<void>): Promise<void> {
     if (this.#stopping) throw new OperatorError('turnout is stopping')
     const before = this.#inForce
     // A worker between two lives takes no part: its next one starts with what is in force then.
@@ -193,12 +212,14 @@ export class Workers {
       this.live.reset(row)
     }
 
+    await this.#pins!.prepare(config)
     const prepare = (thread: WorkerThread, ports: Record<string, number>) => {
       const grown = this.counters.regions[thread.number]!.byteLength < bytesOf(plan.size)
       const cells = grown ? new SharedArrayBuffer(bytesOf(Math.ceil(plan.size * 1.5))) : null
       const { rows } = plan
       const live = this.live.buffers
       const mirror = this.#mirrorLink(config, thread.number)
+      this.#pins!.link(config, thread.number)
       const message = { type: 'prepare' as const, snapshot, config, rows, leaving, ports, cells, live, mirror }
       return thread.prepare(
         message,
@@ -219,10 +240,11 @@ export class Workers {
         if (answer.status === 'rejected') throw answer.reason
         ports = answer.value
       }
-      persist()
+      await persist()
     } catch (error) {
       for (const thread of threads) if (!thread.ended) thread.post({ type: 'abort', snapshot })
       this.rows.abort(plan)
+      await this.#pins!.settle(before?.config ?? null)
       throw error
     }
 
@@ -239,7 +261,7 @@ export class Workers {
       return undefined
     })
     await Promise.all(commits)
-    await this.#shadow!.settle()
+    await Promise.all([this.#shadow!.settle(), this.#pins!.settle(config)])
   }
 
   /** The thread has prepared what is in force. Waits until no request of it can be on its way to what was before. */
@@ -282,6 +304,7 @@ export class Workers {
     })
     thread.using.clear()
     this.#shadow?.forgetRing(thread.number)
+    this.#pins?.unlink(thread.number)
     const slot = this.#slots[thread.number]!
     if (crash !== null) {
       this.crashes++
@@ -306,6 +329,7 @@ export class Workers {
     try {
       const live = this.live.buffers
       const mirror = this.#mirrorLink(config, thread.number)
+      this.#pins!.link(config, thread.number)
       await thread.prepare(
         { type: 'prepare', snapshot, config, rows, leaving, ports, cells: null, live, mirror },
         START_TIMEOUT,

@@ -25,6 +25,7 @@ import { ERROR_DETAIL, problem, statusOfError } from './answers.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Copy } from './copies.ts'
 import { answerAsLastHop } from './last-hop.ts'
+import { PinWait } from './pin-wait.ts'
 import { claim, release } from './request-limit.ts'
 import { composeRequest, ownRequestId, type RequestEdit } from './request-out.ts'
 import { clientFraming, composeInformational, composeResponse, composeUpgrade, isEventStream } from './response-out.ts'
@@ -44,7 +45,7 @@ type Logged = { host: string; path: string; clientIp: string; requestId: string 
 
 export class Exchange implements ResponseSink, Timed {
   readonly client: ClientConnection
-  readonly snapshot: Snapshot
+  snapshot: Snapshot
   readonly method: string
   readonly startedAt: number
   /** When it must have a connection, or be over. It is swept only once it has one: most exchanges never do. */
@@ -55,6 +56,8 @@ export class Exchange implements ResponseSink, Timed {
   answered = false
   tunnel: Tunnel | null = null
 
+  /** While it waits for the pin of its user; it has no version then. */
+  #wait: PinWait | null = null
   #route: Route | null = null
   /** Where the counters of this route and version begin. */
   #cells = UNROUTED_ROW * ROW
@@ -122,16 +125,62 @@ export class Exchange implements ResponseSink, Timed {
       this.#answer(200, answerAsLastHop(head, this.client.closing() + plane.dateLine))
       return
     }
+    this.#choose(head, requestId)
+  }
+
+  /** The user who is asked for is to get this version. */
+  onPin({ head, requestId, key }: PinWait, version: number, wasPinned: boolean): void {
+    const { plane } = this.client
+    const snapshot = plane.current()
+    this.#wait = null
+    if (snapshot === this.snapshot) {
+      this.#route!.service.selector.settle(head, key, version, wasPinned, plane.selection)
+      this.#begin(head, requestId)
+    } else {
+      // Who was told that a version is drained must see no request get it after that.
+      plane.leave(this.snapshot)
+      this.snapshot = snapshot
+      snapshot.users++
+      this.#choose(head, requestId)
+    }
+    if (this.#wait === null) plane.freeHead(head)
+    if (this.#connection === null) return
+    this.flushRequest()
+    this.client.resumeBody()
+  }
+
+  /** Gives it a route, and a version unless that has to wait. */
+  #choose(head: RequestHead, requestId: string): void {
+    const { plane } = this.client
     const route = this.snapshot.router.match(head)
     if (route === null) {
       this.#fail(404, 'destination_not_found', 'No route takes this request.')
       return
     }
-    const { service } = route
-    const selection = plane.selection
-    service.selector.select(head, selection)
-    const version = service.versions[selection.version]!
+    const { selector, pins } = route.service
+    const { selection } = plane
+    selector.select(head, selection)
     this.#route = route
+    this.#cells = route.cells[selection.version]!
+    if (selection.needsPin) {
+      const { version, key } = selection
+      const wait = new PinWait(plane, this, head, requestId, key!)
+      if (wait.begin(pins!, version)) {
+        this.#wait = wait
+        return
+      }
+      selector.settle(head, key!, version, false, selection)
+    }
+    this.#begin(head, requestId)
+  }
+
+  /** Sets it on its way to the version that was selected. */
+  #begin(head: RequestHead, requestId: string): void {
+    const { plane } = this.client
+    const { selection } = plane
+    const route = this.#route!
+    const { service } = route
+    const version = service.versions[selection.version]!
     this.#cells = route.cells[selection.version]!
     this.#version = version
     this.#reason = selection.reason
@@ -161,7 +210,8 @@ export class Exchange implements ResponseSink, Timed {
     if (service.mirrors !== null && plane.copies.wants(head, service, selection.version, upgrade !== '', plane.cells)) {
       const isEdited = version.requestSet !== '' || version.requestRemoved !== null
       if (isEdited) composeRequest(head, route, NO_EDIT, this.client.forwarding, requestId, '')
-      this.#copy = plane.copies.begin(text.start + text.rest, this.#requestDone, plane.cells)
+      this.#copy = plane.copies.begin(text.start + text.rest, this.#framing === BODY_NONE, plane.cells)
+      if (this.#copy !== null) this.#copyKept(this.#copy)
     }
     if (service.totalMs > 0) {
       this.#totalAt = this.startedAt + service.totalMs
@@ -419,6 +469,12 @@ export class Exchange implements ResponseSink, Timed {
 
   // ── on the way ──
 
+  /** Copies what came while the pin was looked up. */
+  #copyKept(copy: Copy): void {
+    if (this.#kept !== null) for (const piece of this.#kept) copy.requestBody(piece, 0, piece.length)
+    if (this.#requestDone) copy.requestEnd()
+  }
+
   /** Picks an endpoint and asks it for a connection; `mayReuse` allows a kept one. */
   #dispatch(now: number, mayReuse: boolean): void {
     const endpoint = this.#version!.balancer.pick(this.#endpoint)
@@ -543,6 +599,7 @@ export class Exchange implements ResponseSink, Timed {
     const connection = this.#connection
     this.#connection = null
     if (connection !== null) connection.destroy()
+    else if (this.#wait !== null) this.#wait.leave()
     else this.#endpoint?.pool.cancel(this)
     this.#account()
     this.client.plane.leave(this.snapshot)

@@ -15,9 +15,13 @@ import type { Endpoint } from '../upstream/endpoint.ts'
 import { allocateReadMemory, type ReadMemory } from '../upstream/read-memory.ts'
 import { AccessLogger } from './access-log.ts'
 import { Copies } from './copies.ts'
+import { PinLookups } from './pin-lookups.ts'
+
+/** Request heads that a worker keeps for requests that wait for a pin. */
+const SPARE_HEADS = 64
 
 export class Plane implements UpstreamContext {
-  readonly requestHead = new RequestHead()
+  requestHead = new RequestHead()
   readonly responseHead = new ResponseHead()
   readonly selection = new Selection()
   readonly deadlines = new Deadlines()
@@ -27,6 +31,7 @@ export class Plane implements UpstreamContext {
   readonly spareMemory: ReadMemory[] = []
   readonly accessLog: AccessLogger
   readonly copies = new Copies(() => this.markTurn())
+  readonly pins = new PinLookups(() => this.markTurn())
   cells: Float64Array
   readonly live = new LiveCells()
   turn = 0
@@ -37,6 +42,7 @@ export class Plane implements UpstreamContext {
   /** No further request is taken; answers announce the end of their connection. */
   stopping = false
   #turnMarked = false
+  readonly #spareHeads: RequestHead[] = []
   #snapshot: Snapshot | null = null
   readonly #shared: Int32Array
   readonly #prepared = new Map<number, Snapshot>()
@@ -79,6 +85,7 @@ export class Plane implements UpstreamContext {
       this.dateLine = `Date: ${new Date(second * 1000).toUTCString()}\r\n`
     }
     this.accessLog.flush()
+    this.pins.memory.now = Date.now()
     // Ends of copies that found no room; else whoever waits for them would until the next copy.
     this.copies.publish()
   }
@@ -94,6 +101,17 @@ export class Plane implements UpstreamContext {
     this.turn++
     this.readsInTurn = 0
     this.copies.publish()
+    this.pins.publish()
+  }
+
+  /** A request goes on with its head later, so the next one is parsed into another. */
+  keepHead(head: RequestHead): void {
+    if (head === this.requestHead) this.requestHead = this.#spareHeads.pop() ?? new RequestHead()
+  }
+
+  /** Nobody needs a head any longer that was kept. */
+  freeHead(head: RequestHead): void {
+    if (this.#spareHeads.length < SPARE_HEADS) this.#spareHeads.push(head)
   }
 
   /** Makes a snapshot ready to come into force; the very first one serves at once. */
@@ -151,6 +169,7 @@ export class Plane implements UpstreamContext {
     const before = this.#snapshot
     this.#snapshot = next
     this.#prepared.delete(next.number)
+    this.pins.follow(next.pins)
     this.#onSwitch(next)
     if (before !== null && before.users === 0) this.#onUnused(before)
     return next

@@ -54,7 +54,8 @@ async function prepare(message: Prepare): Promise<void> {
     ring = message.mirror.number
   }
   const { config, rows, leaving } = message
-  const snapshot = compile(config, message.snapshot, rows, leaving, plane.live, endpoints, inForce)
+  const pins = { memory: plane.pins.memory, counters: plane }
+  const snapshot = compile(config, message.snapshot, rows, leaving, plane.live, endpoints, pins, inForce)
   const fresh: string[] = []
   opened.set(message.snapshot, fresh)
   const ports: Record<string, number> = {}
@@ -191,6 +192,9 @@ port.on('message', (message: ToWorker) => {
       break
     case 'closeIdle':
       closeIdle(versionOf(message))
+      break
+    case 'pins':
+      plane.pins.link(message.port)
       break
     case 'stop':
       stop(message.deadlineMs)

@@ -83,6 +83,13 @@ export const MIRROR_OUTCOMES = [
 ] as const
 export type MirrorOutcome = (typeof MIRROR_OUTCOMES)[number]
 
+/**
+ * How the pin of a user was found where pins are kept in a store; a closed set. `late`: not in time, so the request
+ * went by its hash; `down`: the store did not answer, or nobody could be asked. The others are told in pins/protocol.ts.
+ */
+export const PIN_OUTCOMES = ['memory', 'found', 'new', 'moved', 'late', 'down'] as const
+export type PinOutcome = (typeof PIN_OUTCOMES)[number]
+
 /** How two answers can differ (CONTRACT §6). */
 export const DIFFERENCE_KINDS = [
   'status',
@@ -125,6 +132,8 @@ export const VERSION_CELL = {
   forced: 2 * HISTOGRAM_CELLS + 5 + REASONS.length + UPSTREAM_ERRORS.length,
   /** Requests in flight that count against the limit of the version. */
   limited: 2 * HISTOGRAM_CELLS + 6 + REASONS.length + UPSTREAM_ERRORS.length,
+  /** Requests by how the pin of their user was found. The row ends with them. */
+  pins: 2 * HISTOGRAM_CELLS + 7 + REASONS.length + UPSTREAM_ERRORS.length,
 }
 
 /** A row of one endpoint of a version: attempts under way, attempts begun, and those that failed. */

@@ -29,6 +29,23 @@ export type ReloadOutcome = (typeof RELOAD_OUTCOMES)[number]
 const VERSION_STATES = ['active', 'draining', 'drained'] as const
 export type VersionState = (typeof VERSION_STATES)[number]
 
+/** Whether a replica was heard of within its lease. */
+const REPLICA_STATES = ['live', 'gone'] as const
+
+/** What replicas share, and how. */
+export interface SharingSource {
+  /** Redis answers. */
+  readonly connected: boolean
+  /** Commands that failed, by kind. */
+  readonly errors: Readonly<Record<string, number>>
+  /** Of each replica, this one included. */
+  readonly states: readonly (typeof REPLICA_STATES)[number][]
+  /** The newest revision that replicas share. */
+  readonly head: number
+  /** This replica cannot apply it. */
+  readonly isBehind: boolean
+}
+
 /** Where the figures come from; asked anew for each scrape. */
 export interface MetricsSource {
   readonly counters: Counters
@@ -42,6 +59,8 @@ export interface MetricsSource {
   /** True unless an endpoint is unhealthy or ejected. */
   isUsable(service: string, version: string, endpoint: string): boolean
   versionState(service: string, version: string): VersionState
+  /** Null where turnout is alone. */
+  readonly sharing: SharingSource | null
   /** The series to report; one that left the config is among them until it was reported unused. */
   scrape(): readonly SeriesRow[]
 }
@@ -66,6 +85,7 @@ export class Metrics {
     this.#registerStates()
     this.#registerListeners()
     this.#registerConfig()
+    if (source.sharing !== null) this.#registerReplicas(source.sharing)
     collectDefaultMetrics({ register: this.#registry })
   }
 
@@ -229,6 +249,25 @@ export class Metrics {
     this.#register('build_info', 'gauge', 'What this build is; always 1.', () => [
       { labels: { ...this.#source.build }, value: 1 },
     ])
+  }
+
+  #registerReplicas(sharing: SharingSource): void {
+    const single = (name: string, help: string, value: () => number) =>
+      this.#register(name, 'gauge', help, () => [{ labels: {}, value: value() }])
+    single('redis_connected', '1 if Redis answers, through which replicas share their state.', () =>
+      sharing.connected ? 1 : 0,
+    )
+    this.#register('redis_errors_total', 'counter', 'Commands that Redis did not take or answer, by kind.', () =>
+      Object.entries(sharing.errors).map(([kind, value]) => ({ labels: { kind }, value })),
+    )
+    this.#register('replicas', 'gauge', 'Replicas by state; gone = silent for longer than its lease.', () =>
+      REPLICA_STATES.map(state => ({
+        labels: { state },
+        value: sharing.states.filter(each => each === state).length,
+      })),
+    )
+    single('config_revision_head', 'Newest revision that replicas share.', () => sharing.head)
+    single('config_behind', '1 if this replica cannot apply that revision.', () => (sharing.isBehind ? 1 : 0))
   }
 
   /** A counter with one series per value of a closed set, which lie in consecutive cells. */

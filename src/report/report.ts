@@ -128,9 +128,9 @@ export class Report {
     for (const { endpoints } of this.#mirrors.values()) yield* entriesOf(endpoints)
   }
 
-  /** What was found for the shadows of a service. */
-  mirrors(service: string): MirrorReport[] {
-    return [...this.#mirrors.values()].filter(mirror => mirror.service === service)
+  /** What was found for the shadows of a service, or of all. */
+  mirrors(service?: string): MirrorReport[] {
+    return [...this.#mirrors.values()].filter(mirror => service === undefined || mirror.service === service)
   }
 
   /** Forgets a service, or one shadow of it; answers how many entries that were. */
@@ -192,7 +192,7 @@ export class Report {
 }
 
 /** All entries of endpoints, each before its fields. */
-function* entriesOf(endpoints: ReadonlyMap<string, EndpointReport>): Generator<ReportEntry> {
+export function* entriesOf(endpoints: ReadonlyMap<string, EndpointReport>): Generator<ReportEntry> {
   for (const { entry, fields } of endpoints.values()) {
     yield entry
     yield* fields.values()

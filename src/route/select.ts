@@ -3,6 +3,7 @@
 import { REASONS, type Reason } from '../observe/cells.ts'
 import type { Condition } from './condition.ts'
 import { Override, type OverrideInput } from './override.ts'
+import type { KnownPins } from './pinned.ts'
 import type { RequestView } from './request-view.ts'
 import { Split } from './split.ts'
 import { StickyCookie, type StickyInput } from './sticky.ts'
@@ -39,6 +40,8 @@ export type SelectorInput = {
     readonly salt: string
   }
   readonly sticky: StickyInput
+  /** What is known of the users of a service that keeps its pins in a store; null for a service that does not. */
+  readonly pins?: KnownPins | null
   /** Versions that drain or are drained: no rule leads to them, and pinned users come only where they are kept. */
   readonly leaving?: readonly { readonly version: string; readonly keepsPinned: boolean }[]
   /** What becomes of a request whose version has no usable endpoint. Default: divided by weights. */
@@ -60,6 +63,8 @@ export class Selection {
   rule: string | null = null
   /** Set-Cookie value to send with the answer. */
   setCookie: string | null = null
+  /** The choice is open: only the store knows whether the user is pinned. `version` is the one to pin if not. */
+  needsPin = false
 }
 
 /** A choice in words. */
@@ -79,6 +84,7 @@ export class Selector {
   readonly #override: Override | null
   readonly #rules: readonly Rule[] | null
   readonly #sticky: StickyCookie | null
+  readonly #pins: KnownPins | null
   readonly #key: UserKey | null
   readonly #split: Split
   readonly #failover: FailoverInput
@@ -99,6 +105,7 @@ export class Selector {
     const rules = input.rules.map(rule => new Rule(rule, versions, split.salt)).filter(rule => rule.keep(this.#stays))
     this.#rules = rules.length === 0 ? null : rules
     this.#sticky = input.sticky.mode === 'cookie' ? new StickyCookie(input.sticky, input.service, versions) : null
+    this.#pins = input.pins ?? null
     for (const { version, keepsPinned } of leaving) {
       if (!keepsPinned) this.#sticky?.dropPinned(versions.indexOf(version))
     }
@@ -114,7 +121,10 @@ export class Selector {
     this.#settled = hasChoice ? -1 : this.#split.peek(null)
   }
 
-  /** Chooses the version for a request; to be called once per request, since it takes a turn of the round robin. */
+  /**
+   * Chooses the version for a request; to be called once per request, since it takes a turn of the round robin.
+   * `settle` has to follow where it needs the pin of the user.
+   */
   select(view: RequestView, out: Selection): void {
     if (this.#settled !== -1 && this.#usable === null) {
       out.version = this.#settled
@@ -122,14 +132,30 @@ export class Selector {
       out.key = null
       out.rule = null
       out.setCookie = null
+      out.needsPin = false
       return
     }
     const split = this.#decide(view, out)
     if (split !== null) out.version = split.choose(out.key)
+    if (out.needsPin) return
     if (this.#usable !== null && !this.#usable[out.version] && this.#failOver(view, split, out, false)) return
     if (split === null) return
     // Pinning a rule's user would keep the version after the rule stopped matching.
     if (this.#sticky !== null && out.reason !== RULE) out.setCookie = this.#sticky.cookieFor(out.version, view.secure)
+  }
+
+  /**
+   * Ends the choice for a user key that needed the pin of the user: it is `version`. `wasPinned` is false for the
+   * first choice of a user, and where nobody could tell.
+   */
+  settle(view: RequestView, key: string, version: number, wasPinned: boolean, out: Selection): void {
+    out.version = version
+    out.reason = wasPinned ? STICKY : HASH
+    out.key = key
+    out.rule = null
+    out.setCookie = null
+    out.needsPin = false
+    if (this.#usable !== null && !this.#usable[version]) this.#failOver(view, null, out, false)
   }
 
   /** What `select` would choose and why, without taking a turn: where the reason is `weight`, the version next in turn. */
@@ -201,6 +227,7 @@ export class Selector {
     out.key = null
     out.rule = null
     out.setCookie = null
+    out.needsPin = false
     if (this.#override !== null) {
       const version = this.#override.find(view)
       if (version !== -1) {
@@ -231,6 +258,16 @@ export class Selector {
     }
     out.key = this.keyOf(view)
     out.reason = out.key === null ? WEIGHT : HASH
+    // Who has no key cannot be found again, so nobody keeps a version for them.
+    if (this.#pins !== null && out.key !== null) {
+      const version = this.#pins.find(out.key)
+      if (version !== -1) {
+        out.version = version
+        out.reason = STICKY
+        return null
+      }
+      out.needsPin = true
+    }
     return this.#split
   }
 

@@ -10,6 +10,7 @@ import type { LiveCells } from '../observe/live.ts'
 import { AddressSet } from '../route/address-set.ts'
 import { compileCondition } from '../route/condition.ts'
 import { Router } from '../route/match.ts'
+import { type KnownPins, type PinMemory, PinnedService } from '../route/pinned.ts'
 import { Selector, type SelectorInput } from '../route/select.ts'
 import { createBalancer } from '../upstream/balance.ts'
 import type { Endpoints } from '../upstream/endpoint.ts'
@@ -17,6 +18,9 @@ import type { PoolSettings } from '../upstream/pool.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
 import type { Leaving, Rows } from './protocol.ts'
 import type { AccessLog, ListenerSettings, Mirror, Route, Service, Snapshot, Version } from './types.ts'
+
+/** What pins of users need: where they are remembered, and the counters of the worker. */
+export type PinContext = { readonly memory: PinMemory; readonly counters: { readonly cells: Float64Array } }
 
 /** Shares of endpoints are read when a snapshot comes into force. */
 const NOT_READ = -1
@@ -33,6 +37,7 @@ export function compile(
   leaving: readonly Leaving[],
   live: LiveCells,
   endpoints: Endpoints,
+  pins: PinContext,
   before: Snapshot | null,
 ): Snapshot {
   const workers = config.workers === 'auto' ? availableParallelism() : config.workers
@@ -59,7 +64,7 @@ export function compile(
     for (const [i, service] of config.services.entries()) {
       const previous = before?.services.find(candidate => candidate.name === service.name)
       const versionRows = { versions: rows.versions[i]!, endpoints: rows.endpoints[i]!, mirrors: rows.mirrors[i]! }
-      services.push(compileService(service, versionRows, leaving, live, endpoints, previous))
+      services.push(compileService(service, versionRows, leaving, live, endpoints, pins, previous))
     }
     const routes = config.routes.map((route, i) => {
       const service = services.find(candidate => candidate.name === route.service)
@@ -67,7 +72,9 @@ export function compile(
       return { ...route.match, path: route.match.path ?? null, target: compileRoute(route, service, rows.routes[i]!) }
     })
     const accessLog = compileAccessLog(config.log.access)
-    return { number, listeners, router: new Router(routes), services, accessLog, shares: NOT_READ, users: 0 }
+    const pinned = services.map(service => service.pins).filter(service => service !== null)
+    const router = new Router(routes)
+    return { number, listeners, router, services, pins: pinned, accessLog, shares: NOT_READ, users: 0 }
   } catch (error) {
     releaseEndpoints(services, endpoints)
     throw error
@@ -89,6 +96,7 @@ function compileService(
   leaving: readonly Leaving[],
   live: LiveCells,
   endpoints: Endpoints,
+  pins: PinContext,
   previous: Service | undefined,
 ): Service {
   const { traffic, timeouts } = service
@@ -101,7 +109,8 @@ function compileService(
   }
   const versionHeader = traffic.versionHeader === 'off' ? null : traffic.versionHeader
   // Before any endpoint is held, because it may throw.
-  const selector = compileSelector(service, leaving)
+  const pinned = compilePins(service, rows.versions, leaving, pins)
+  const selector = compileSelector(service, leaving, pinned)
   const versions = service.versions.map((version, i): Version => {
     const held = version.endpoints.map(({ url }, e) => {
       const row = rows.endpoints[i]![e]!
@@ -140,6 +149,7 @@ function compileService(
     balance: service.balance,
     versions,
     selector,
+    pins: pinned,
     pool,
     totalMs: parseDuration(timeouts.total),
     tunnelMs: parseDuration(timeouts.tunnel),
@@ -169,8 +179,37 @@ function compileMirrors({ name, versions, traffic }: ServiceConfig, rows: number
   })
 }
 
-/** How requests choose a version of the service, while those in `leaving` drain or are drained. */
-export function compileSelector(service: ServiceConfig, leaving: readonly Leaving[]): Selector {
+function compilePins(
+  { name, versions, traffic }: ServiceConfig,
+  rows: number[],
+  leaving: readonly Leaving[],
+  { memory, counters }: PinContext,
+): PinnedService | null {
+  if (traffic.sticky.mode !== 'store') return null
+  const input = {
+    service: name,
+    versions: versions.map(version => version.name),
+    cells: rows.map(row => row * ROW),
+    ttlMs: parseDuration(traffic.sticky.ttl),
+    accepts: versions.map(version => takesPinned(name, version.name, leaving)),
+  }
+  return new PinnedService(input, memory, counters)
+}
+
+/** True when users who are pinned to the version still get it. */
+export function takesPinned(service: string, version: string, leaving: readonly Leaving[]): boolean {
+  return !leaving.some(one => one.service === service && one.version === version && !one.keepsPinned)
+}
+
+/**
+ * How requests choose a version of the service, while those in `leaving` drain or are drained. `pins` tells which
+ * users are pinned where that is kept in a store.
+ */
+export function compileSelector(
+  service: ServiceConfig,
+  leaving: readonly Leaving[],
+  pins: KnownPins | null = null,
+): Selector {
   const { traffic } = service
   const { sticky } = traffic
   const input: SelectorInput = {
@@ -186,7 +225,8 @@ export function compileSelector(service: ServiceConfig, leaving: readonly Leavin
         : { name: rule.name, match, weights: rule.weights! }
     }),
     split: traffic.split,
-    sticky: sticky.mode === 'none' ? sticky : { ...sticky, ttl: parseDuration(sticky.ttl) },
+    sticky: sticky.mode === 'cookie' ? { ...sticky, ttl: parseDuration(sticky.ttl) } : { mode: 'none' },
+    pins,
   }
   return new Selector(input)
 }

@@ -1,5 +1,6 @@
 // The messages between the control plane and its data-plane workers, and the shared numbers that say what
 // is in force. Both sides import these types; neither imports the other.
+import type { MessagePort } from 'node:worker_threads'
 import type { Config } from '../config/schema.ts'
 
 /** Index into the shared Int32Array where the number of the snapshot in force is stored. */
@@ -67,6 +68,8 @@ export type ToWorker =
       /** Where copies of requests go; null while the config has no mirror. */
       mirror: MirrorLink | null
     }
+  /** The way to the pins keeper (pins/protocol.ts), before the `prepare` that needs it; another one when it was replaced. Null: there is none. */
+  | { type: 'pins'; port: MessagePort | null }
   /** The shared number now names this snapshot: let go of what only older ones used. */
   | { type: 'commit'; snapshot: number }
   /** Another worker could not prepare it: drop it. */

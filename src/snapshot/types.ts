@@ -5,6 +5,7 @@ import type { Sample } from '../mirror/sample.ts'
 import type { LiveRow } from '../observe/live.ts'
 import type { AddressSet } from '../route/address-set.ts'
 import type { Router } from '../route/match.ts'
+import type { PinnedService } from '../route/pinned.ts'
 import type { Selector } from '../route/select.ts'
 import type { BalancePolicy, Balancer } from '../upstream/balance.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
@@ -18,6 +19,8 @@ export type Snapshot = {
   listeners: ListenerSettings[]
   router: Router<Route>
   services: Service[]
+  /** Those of the services that keep their pins in a store. */
+  pins: PinnedService[]
   accessLog: AccessLog
   /** Shares of the endpoints were read when their number (SHARES_CELL) was this. */
   shares: number
@@ -61,6 +64,8 @@ export type Service = {
   balance: BalancePolicy
   versions: Version[]
   selector: Selector
+  /** Null unless its pins are kept in a store. */
+  pins: PinnedService | null
   pool: PoolSettings
   /** The whole exchange; 0 = no limit. */
   totalMs: number

@@ -44,6 +44,13 @@ CREATE TABLE differences (
   data TEXT NOT NULL,
   PRIMARY KEY (service, version, endpoint, path)
 ) STRICT;`,
+  // One row: what this store is called among those of other replicas.
+  `
+CREATE TABLE replica (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  replica_id TEXT NOT NULL
+) STRICT;
+INSERT INTO replica VALUES (1, lower(hex(randomblob(6))));`,
 ]
 /** Number of the newest layout, which the database holds as its user_version; one with a higher one is not touched. */
 const LAYOUT = LAYOUTS.length

@@ -100,10 +100,20 @@ export class Store {
     return { revision: revision as RevisionRow, fileHash: fileHash as string }
   }
 
+  /** What this store is called among those of other replicas: 12 hex digits, made with it and never changed. */
+  replicaId(): string {
+    return this.#all('SELECT replica_id FROM replica')[0]!.replica_id as string
+  }
+
   /** Hash of the config file that was loaded last. */
   fileHash(): string | null {
     const [row] = this.#all('SELECT file_hash FROM in_force')
     return (row?.file_hash as string | undefined) ?? null
+  }
+
+  /** Number of the newest revision; 0 before the first one. */
+  lastRevision(): number {
+    return this.#all('SELECT coalesce(max(number), 0) AS number FROM revisions')[0]!.number as number
   }
 
   revision(number: number): RevisionRow | null {
@@ -127,18 +137,25 @@ export class Store {
    */
   saveRevision(revision: RevisionRow, event: EventRow, fileHash: string | null): void {
     this.#write(() => {
-      const { number, time, source, actor, reason, service, summary, document, state } = revision
-      this.#run(
-        'INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-        ...[number, time, source, actor, reason, service, summary, document, state],
-      )
-      this.#run(
-        `INSERT INTO in_force VALUES (1, ?1, coalesce(?2, ''))
-         ON CONFLICT (id) DO UPDATE SET revision = ?1, file_hash = coalesce(?2, file_hash)`,
-        ...[number, fileHash],
-      )
+      const { number } = revision
+      this.#insertRevision(revision)
+      this.#putInForce(number, fileHash)
       this.#run('DELETE FROM revisions WHERE number <= ?', number - KEPT_REVISIONS)
       this.#insertEvent(event)
+    })
+  }
+
+  /**
+   * Stores revisions that other replicas made, oldest first, with an event each; the last one is in force then. They
+   * take the place of those that have the same numbers or higher ones.
+   */
+  adoptRevisions(revisions: readonly RevisionRow[], events: readonly EventRow[]): void {
+    this.#write(() => {
+      const newest = revisions.at(-1)!.number
+      for (const revision of revisions) this.#insertRevision(revision)
+      this.#putInForce(newest, null)
+      this.#run('DELETE FROM revisions WHERE number > ? OR number <= ?', newest, newest - KEPT_REVISIONS)
+      for (const event of events) this.#insertEvent(event)
     })
   }
 
@@ -191,6 +208,22 @@ export class Store {
   close(): void {
     this.#db.close()
     this.#lock.close()
+  }
+
+  #insertRevision({ number, time, source, actor, reason, service, summary, document, state }: RevisionRow): void {
+    this.#run(
+      'INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      ...[number, time, source, actor, reason, service, summary, document, state],
+    )
+  }
+
+  /** With `fileHash` null that of before stays. */
+  #putInForce(number: number, fileHash: string | null): void {
+    this.#run(
+      `INSERT INTO in_force VALUES (1, ?1, coalesce(?2, ''))
+       ON CONFLICT (id) DO UPDATE SET revision = ?1, file_hash = coalesce(?2, file_hash)`,
+      ...[number, fileHash],
+    )
   }
 
   #insertEvent({ id, time, kind, data }: EventRow): void {

@@ -4,6 +4,7 @@ import { onTestFinished } from 'vitest'
 import type { Config } from '../../src/config/schema.ts'
 import type { EndpointHealth } from '../../src/control/endpoint-health.ts'
 import { Health, type HealthEvent } from '../../src/control/health.ts'
+import type { SharedProbes } from '../../src/control/replicas/shared-probes.ts'
 import { RowTable } from '../../src/control/rows.ts'
 import { LIVE, LiveCells } from '../../src/observe/live.ts'
 import { createLog } from '../../src/observe/log.ts'
@@ -56,8 +57,10 @@ export class TestHealth {
   readonly #rows = new RowTable({ oldestSnapshot: () => Number.POSITIVE_INFINITY, inUse: () => false })
   #snapshot = 0
 
-  constructor() {
+  /** `shared`: with whom it takes turns to probe. */
+  constructor(shared: SharedProbes | null = null) {
     this.health = new Health({
+      shared,
       workers: {
         live: this.#live,
         rows: this.#rows,

@@ -117,7 +117,8 @@ class TestPlane {
     this.#endpoints = new Endpoints(this.plane.deadlines, this.plane)
     this.plane.live.grow(this.#rows.fresh.length + 1)
     for (const row of this.#rows.fresh) this.plane.live.reset(row)
-    this.snapshot = compile(loaded.config, 1, this.#rows, [], this.plane.live, this.#endpoints, null)
+    const pins = { memory: this.plane.pins.memory, counters: this.plane }
+    this.snapshot = compile(loaded.config, 1, this.#rows, [], this.plane.live, this.#endpoints, pins, null)
     this.plane.prepare(this.snapshot)
     this.listener = new Listener(this.plane, this.snapshot.listeners[0]!)
     this.#sweep = setInterval(() => {

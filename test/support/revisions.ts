@@ -4,8 +4,11 @@ import type { Env } from '../../src/config/env.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { Events } from '../../src/control/events.ts'
 import { type First, firstRevision } from '../../src/control/first-revision.ts'
-import { type Change, type DataPlane, Revisions } from '../../src/control/revisions.ts'
+import { type DataPlane, Revisions } from '../../src/control/revisions.ts'
+import { SharedRevisions } from '../../src/control/replicas/shared-revisions.ts'
+import type { Change } from '../../src/control/stored-revision.ts'
 import { createLog } from '../../src/observe/log.ts'
+import type { SharedStore } from '../../src/store/redis/shared-store.ts'
 import { Store } from '../../src/store/sqlite.ts'
 
 /** A data plane that takes every config at once. */
@@ -26,7 +29,7 @@ export type Opened = {
 export function open(
   dir: string,
   document: Json,
-  { workers = willing, env = {} }: { workers?: DataPlane; env?: Env } = {},
+  { workers = willing, env = {}, redis = null }: { workers?: DataPlane; env?: Env; redis?: SharedStore | null } = {},
 ): Opened {
   const parsed = parseConfig(JSON.stringify(document), { env })
   if (!parsed.ok) throw new Error(parsed.problems.map(({ message }) => message).join())
@@ -36,7 +39,7 @@ export function open(
   try {
     const first = firstRevision(store, parsed, env)
     const events = new Events(store, log)
-    const revisions = new Revisions({ store, workers, events, log, env, first })
+    const revisions = new Revisions({ store, workers, events, log, env, first, shared: redis && new SharedRevisions(redis) })
     return { store, events, revisions, first, log: lines }
   } catch (error) {
     store.close()

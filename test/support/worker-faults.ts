@@ -7,14 +7,14 @@ const CHANNEL = 'turnout-test-fault'
 /** What befalls a worker: an error that nobody catches, its end, or so many ms in which it does nothing else. */
 type Fault = { worker: Named; error: string } | { worker: Named; exit: number } | { worker: Named; blockMs: number }
 
-/** A data-plane worker by its number, or the shadow worker. */
-type Named = number | 'shadow'
+/** A data-plane worker by its number, the shadow worker, or the pins keeper. */
+type Named = number | 'shadow' | 'pins'
 
 if (!isMainThread) {
   const channel = new BroadcastChannel(CHANNEL)
   channel.onmessage = event => {
     const fault = (event as { data: Fault }).data
-    if (fault.worker !== (workerData.worker ?? 'shadow')) return
+    if (fault.worker !== (workerData.worker ?? ('redis' in workerData ? 'pins' : 'shadow'))) return
     if ('error' in fault) throw new Error(fault.error)
     if ('exit' in fault) process.exit(fault.exit)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fault.blockMs)

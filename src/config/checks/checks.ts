@@ -4,12 +4,14 @@ import { checkAdmin } from './admin.ts'
 import type { Context } from './context.ts'
 import { checkListeners } from './listeners.ts'
 import { checkMeaning } from './meaning.ts'
+import { checkRedis } from './redis.ts'
 import { checkRoutes } from './routes.ts'
 import { checkServices } from './services.ts'
 
 export function check(context: Context): void {
   checkListeners(context)
   checkAdmin(context)
+  checkRedis(context)
   checkServices(context)
   checkRoutes(context)
   // Beside errors these would only repeat in other words what is wrong.

@@ -14,6 +14,10 @@ export function checkUsability(context: Context, path: Path, service: Loose<Serv
 }
 
 function checkHealth({ problems, source }: Context, path: Path, health: Loose<HealthConfig>): void {
+  if (health.shared === true && !source.has(['redis'])) {
+    const message = 'replicas take turns through Redis, and there is none in the config'
+    problems.error('CONFIG_CONFLICT', [...path, 'shared'], message, 'Add redis: { url: … }, or remove shared.')
+  }
   const { path: target, interval, timeout } = health
   if (target !== undefined && !target.startsWith('/')) {
     const message = `${source.quote([...path, 'path'])} does not begin with "/"`

@@ -2,6 +2,7 @@
 import type { Path } from '../problems.ts'
 import type { KeySourceConfig, ServiceConfig, StickyConfig } from '../schema.ts'
 import type { Loose } from '../shape.ts'
+import { parseDuration } from '../units.ts'
 import { reportMissing } from '../validator.ts'
 import { checkConditions, checkRanges } from './conditions.ts'
 import { type Context, checkExactlyOne, checkReference, checkUnique } from './context.ts'
@@ -10,6 +11,8 @@ import { checkMirrors } from './mirrors.ts'
 import { checkSecret } from './secret.ts'
 
 const KEY_SOURCES = ['header', 'cookie', 'query', 'clientIp']
+/** Keys that only sticky cookies have. */
+const COOKIE_KEYS = ['name', 'secret', 'sameSite', 'secure', 'path']
 
 export function checkTraffic(context: Context, path: Path, service: Loose<ServiceConfig>): void {
   const { override, rules, split, versionHeader } = service.traffic
@@ -67,6 +70,11 @@ function checkKeySource(context: Context, path: Path, source: Loose<KeySourceCon
 function checkSticky(context: Context, path: Path, service: Loose<ServiceConfig>): void {
   const { sticky, override } = service.traffic
   const { problems, source } = context
+  if (sticky.mode === 'store') checkStore(context, path, service, sticky)
+  if ((sticky.mode === 'cookie' || sticky.mode === 'store') && service.versions.length === 1) {
+    const message = 'stickiness has nothing to do in a service with one version'
+    problems.warning('CONFIG_UNUSED', [...path, 'mode'], message, 'Set mode to none until there is a second one.')
+  }
   if (sticky.mode !== 'cookie') return
   checkCookieName(context, [...path, 'name'], sticky.name)
   if (sticky.name !== undefined && sticky.name === override.cookie) {
@@ -80,9 +88,28 @@ function checkSticky(context: Context, path: Path, service: Loose<ServiceConfig>
     checkSecret(context, [...path, 'secret'], sticky.secret, 'warning')
   }
   checkCookieAttributes(context, path, sticky)
-  if (service.versions.length === 1) {
-    const message = 'stickiness has nothing to do in a service with one version'
-    problems.warning('CONFIG_UNUSED', [...path, 'mode'], message, 'Set mode to none until there is a second one.')
+}
+
+/** Pins in a store: they are found by the user key, and live for a while. */
+function checkStore(
+  { problems, source }: Context,
+  path: Path,
+  service: Loose<ServiceConfig>,
+  { ttl }: Loose<Extract<StickyConfig, { mode: 'store' }>>,
+): void {
+  if (service.traffic.split.by.length === 0) {
+    const message = 'the store finds users by their key, and split.by names no source of one'
+    const fix = 'Set split.by, such as [{ header: x-user-id }], or use mode: cookie.'
+    problems.error('CONFIG_CONFLICT', [...path, 'mode'], message, fix)
+  }
+  if (ttl !== undefined && parseDuration(ttl) < 1000) {
+    const message = `${source.quote([...path, 'ttl'])} is too short for users to come back`
+    problems.error('CONFIG_RANGE', [...path, 'ttl'], message, 'Choose from 1s to 9600h.')
+  }
+  for (const key of COOKIE_KEYS) {
+    if (!source.has([...path, key])) continue
+    const fix = 'Remove it, or use mode: cookie.'
+    problems.warning('CONFIG_UNUSED', [...path, key], `"${key}" is for sticky cookies only`, fix)
   }
 }
 

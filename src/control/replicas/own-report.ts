@@ -1,0 +1,79 @@
+// The report of this replica, put together from its parts at each beat.
+import { hostname } from 'node:os'
+import { REASONS, UPSTREAM_ERRORS, VERSION_CELL } from '../../observe/cells.ts'
+import type { Counters } from '../../observe/counters.ts'
+import type { Series } from '../../observe/series.ts'
+import type { Revisions } from '../revisions.ts'
+import { type DrainReport, NO_COUNTS, type ReplicaReport, type VersionCounts } from './report.ts'
+
+/** Where the counts of versions are (workers.ts). */
+export interface CountSource {
+  readonly counters: Pick<Counters, 'read'>
+  readonly rows: { rowOf(series: Series): number | undefined }
+}
+
+export type OwnReportOptions = {
+  id: string
+  /** Of turnout. */
+  version: string
+  /** The lease in ms; 0 where turnout is alone. */
+  leaseMs: number
+  workers: CountSource
+  revisions: Pick<Revisions, 'current' | 'behind' | 'onCommitted'>
+  drains: { reports(): DrainReport[] }
+  /** URL of the admin server, once it listens. */
+  adminUrl: () => string
+}
+
+export class OwnReport {
+  readonly #options: OwnReportOptions
+  readonly #startedAt = new Date().toISOString()
+  #isServing = false
+
+  constructor(options: OwnReportOptions) {
+    this.#options = options
+    options.revisions.onCommitted(() => {
+      this.#isServing = true
+    })
+  }
+
+  /** How this replica is now. */
+  make(): ReplicaReport {
+    const { id, version, leaseMs, workers, revisions, drains, adminUrl } = this.#options
+    const { number, config } = revisions.current
+    return {
+      id,
+      name: hostname(),
+      version,
+      startedAt: this.#startedAt,
+      admin: adminUrl(),
+      leaseMs,
+      beats: 0,
+      revision: this.#isServing ? number : 0,
+      behind: revisions.behind,
+      versions: config.services.flatMap(({ name: service, versions }) =>
+        versions
+          .map(({ name: version }) => ({ service, version, ...countsOf(workers, service, version) }))
+          .filter(({ inFlight, tunnels, requests, errors }) => inFlight + tunnels + requests + errors > 0),
+      ),
+      drains: drains.reports(),
+    }
+  }
+}
+
+/** What this process has open of a version, and has counted of it. */
+export function countsOf({ counters, rows }: CountSource, service: string, version: string): VersionCounts {
+  const row = rows.rowOf({ kind: 'version', service, version })
+  if (row === undefined) return NO_COUNTS
+  const sum = (first: number, cells: number) => {
+    let total = 0
+    for (let cell = first; cell < first + cells; cell++) total += counters.read(row, cell)
+    return total
+  }
+  return {
+    inFlight: counters.read(row, VERSION_CELL.inFlight),
+    tunnels: counters.read(row, VERSION_CELL.tunnels),
+    requests: sum(VERSION_CELL.selections, REASONS.length),
+    errors: sum(VERSION_CELL.errors, UPSTREAM_ERRORS.length),
+  }
+}

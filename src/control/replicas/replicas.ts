@@ -1,0 +1,327 @@
+// The replicas that share a Redis: each tells of itself with a beat and learns from the answer how the others are.
+// What must be known at once is told as news besides; who misses it knows with its next beat, a second later.
+
+import type { Log } from '../../observe/log.ts'
+import { beat } from '../../store/redis/beat.ts'
+import { leave } from '../../store/redis/leave.ts'
+import { RedisError } from '../../store/redis/redis-error.ts'
+import type { SharedStore } from '../../store/redis/shared-store.ts'
+import type { Events } from '../events.ts'
+import { type Applied, type Fleet, type OtherReplica, otherStatus, type ReplicaStatus, selfStatus } from './fleet.ts'
+import { type ReplicaReport, readReport, type VersionCounts, versionKey } from './report.ts'
+
+/** How often, in ms, a replica tells of itself; more often where its lease is short. */
+const INTERVAL = 1000
+const BEATS_PER_LEASE = 3
+/** Up to this part more or less, so that replicas do not keep in step. */
+const JITTER = 0.1
+/** What changed is told so much later, in ms, together with whatever else changes meanwhile. */
+const SOON = 20
+/** Least time, in ms, between two beats. */
+const PAUSE = 50
+/** Within this time, in ms, after Redis is back everybody has found that out. */
+const RETURN = 3000
+
+export type ReplicasOptions = {
+  shared: SharedStore
+  /** `<store id>-<run>`: one process. */
+  id: string
+  leaseMs: number
+  /** How this replica is now. */
+  report: () => ReplicaReport
+  /** Called with the number of the newest revision in Redis where another one is in force here; 0 = there is none. */
+  onHead: (head: number) => void
+  log: Log
+  events: Pick<Events, 'publish'>
+}
+
+/** What is known of another replica besides what it tells. */
+type Known = OtherReplica & {
+  /** How often it had beaten when it was seen last. */
+  beats: number
+  /** It was seen to beat since Redis answers without a break. */
+  hasBeaten: boolean
+  /** Since when Redis does not know it, on the clock of `performance.now()`; null = it does. */
+  absentSince: number | null
+}
+
+export class Replicas implements Fleet {
+  changes = 0
+  askedAt = Number.NEGATIVE_INFINITY
+  readonly #options: ReplicasOptions
+  #others = new Map<string, Known>()
+  /** Those that said goodbye. */
+  readonly #left = new Set<string>()
+  #self = ''
+  #head = 0
+  #answeredAt = Number.NEGATIVE_INFINITY
+  /** Since when every beat was answered, on the clock of `performance.now()`; null = the last one was not. */
+  #contactSince: number | null = null
+  #begunAt = Number.NEGATIVE_INFINITY
+  #beats = 0
+  #timer: NodeJS.Timeout | null = null
+  #dueAt = Number.POSITIVE_INFINITY
+  #beating: Promise<void> | null = null
+  /** The others are to look again after the next beat. */
+  #hasNews = false
+  #closed = false
+  readonly #waiting = new Set<() => void>()
+
+  constructor(options: ReplicasOptions) {
+    this.#options = options
+  }
+
+  get self(): string {
+    return this.#self
+  }
+
+  get head(): number {
+    return this.#head
+  }
+
+  get redis(): { connected: boolean; failure: string | null } {
+    const { isConnected, failure } = this.#options.shared
+    return { connected: isConnected, failure }
+  }
+
+  get isFresh(): boolean {
+    const { shared, leaseMs } = this.#options
+    return shared.isConnected && performance.now() - this.#answeredAt <= leaseMs
+  }
+
+  /** Begins to beat. */
+  start(): void {
+    const { shared, id } = this.#options
+    shared.onConnect(() => this.#beatIn(0))
+    shared.onNews('replica', (news: { id?: string; left?: boolean }) => {
+      if (news.id === id) return
+      if (news.left === true && news.id !== undefined) this.#onLeft(news.id)
+      this.#beatIn(SOON)
+    })
+    this.#beatIn(0)
+  }
+
+  /** Waits for the first answer; false if there was none within `ms`. */
+  async seen(ms: number): Promise<boolean> {
+    const end = performance.now() + ms
+    while (this.askedAt < 0 && performance.now() < end && !this.#closed) await this.#answer(end)
+    return this.askedAt >= 0
+  }
+
+  /** Says goodbye: the others forget this replica at once. */
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#wake()
+    // One that comes after the goodbye would be taken for a return.
+    await this.#beating
+    const { shared, id, log } = this.#options
+    if (!shared.isConnected) return
+    try {
+      shared.tell('replica', { id, left: true })
+      await leave(shared, id)
+    } catch (error) {
+      if (!(error instanceof RedisError)) throw error
+      log.warn({}, `the other replicas learn at the end of the lease that this one has left: ${error.message}`)
+    }
+  }
+
+  beatSoon(): void {
+    this.#hasNews = true
+    this.#beatIn(SOON)
+  }
+
+  others(): Iterable<OtherReplica> {
+    return this.#others.values()
+  }
+
+  totals(service: string, version: string): VersionCounts {
+    const key = versionKey(service, version)
+    const totals = { inFlight: 0, tunnels: 0, requests: 0, errors: 0 }
+    for (const { versions, isGone } of this.#others.values()) {
+      const counts = versions.get(key)
+      if (counts === undefined || isGone) continue
+      totals.inFlight += counts.inFlight
+      totals.tunnels += counts.tunnels
+      totals.requests += counts.requests
+      totals.errors += counts.errors
+    }
+    return totals
+  }
+
+  list(): ReplicaStatus[] {
+    const now = performance.now()
+    const others = [...this.#others.values()].map(other => otherStatus(other, now))
+    return [selfStatus(this.#options.report()), ...others].toSorted(byName)
+  }
+
+  async applied(number: number, ms: number): Promise<Applied> {
+    const begun = performance.now()
+    this.#beatIn(0)
+    for (;;) {
+      const isAsked = this.askedAt >= begun
+      const applied = this.#appliedNow(number, isAsked)
+      if (applied.complete || performance.now() - begun >= ms || this.#closed) return applied
+      await this.#answer(begun + ms)
+    }
+  }
+
+  /** Who has applied a revision, as far as it is known; `isAsked`: since that was asked. */
+  #appliedNow(number: number, isAsked: boolean): Applied {
+    const { shared, report } = this.#options
+    const silent = shared.failure === null ? 'Redis has not answered yet' : `Redis does not answer: ${shared.failure}`
+    const live = [...this.#others.values()].filter(({ isGone }) => !isGone).map(other => other.report)
+    const replicas = [report(), ...live].toSorted(byName).map(({ id, name, revision, behind }) => {
+      const applied = revision >= number
+      const why = behind?.message ?? (isAsked ? `it serves revision ${revision} still` : silent)
+      return { id, name, revision, applied, error: applied ? null : why }
+    })
+    return { complete: isAsked && replicas.every(({ applied }) => applied), replicas }
+  }
+
+  /** Beats at the latest in so many ms. */
+  #beatIn(ms: number): void {
+    const now = performance.now()
+    const at = Math.max(now + ms, this.#begunAt + PAUSE)
+    if (this.#closed || at >= this.#dueAt) return
+    this.#dueAt = at
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#onDue(), at - now).unref()
+  }
+
+  #onDue(): void {
+    this.#dueAt = Number.POSITIVE_INFINITY
+    // One at a time: whoever wants another one while one is under way gets it after that.
+    const before = this.#beating ?? Promise.resolve()
+    const beating = before.then(() => this.#beat())
+    this.#beating = beating
+    void beating.then(() => {
+      if (this.#beating === beating) this.#beating = null
+      const { leaseMs } = this.#options
+      const interval = Math.min(INTERVAL, leaseMs / BEATS_PER_LEASE)
+      this.#beatIn(interval * (1 - JITTER + 2 * JITTER * Math.random()))
+    })
+  }
+
+  async #beat(): Promise<void> {
+    if (this.#closed) return
+    const { shared, id, leaseMs, report, onHead, log } = this.#options
+    const begun = performance.now()
+    this.#begunAt = begun
+    const hasNews = this.#hasNews
+    this.#hasNews = false
+    try {
+      const own = { ...report(), beats: ++this.#beats }
+      const { head, replicas } = await beat(shared, { id, report: JSON.stringify(own), leaseMs })
+      this.#head = head
+      this.#read(replicas, own)
+      this.askedAt = begun
+      this.changes++
+      if (hasNews) shared.tell('replica', { id })
+      if (head !== own.revision && !this.#closed) onHead(head)
+    } catch (error) {
+      this.#contactSince = null
+      this.#hasNews ||= hasNews
+      // Why Redis is away the store tells once.
+      if (!(error instanceof RedisError)) log.error({ err: error }, 'unexpected error in a beat, trying again')
+    }
+    this.#wake()
+  }
+
+  /** Takes in how the others are. */
+  #read(replicas: readonly { id: string; report: string; leaseMs: number }[], own: ReplicaReport): void {
+    const now = performance.now()
+    const isFirst = this.#answeredAt === Number.NEGATIVE_INFINITY
+    this.#answeredAt = now
+    const isNew = this.#contactSince === null
+    this.#contactSince ??= now
+    const isSettled = now - this.#contactSince >= own.leaseMs + RETURN
+    const others = new Map<string, Known>()
+    for (const { id, report: text, leaseMs } of replicas) {
+      if (id === own.id || this.#left.has(id)) continue
+      const before = this.#others.get(id)
+      const read = readReport(id, text)
+      const { beats } = read.report
+      const hasBeaten = !isNew && before !== undefined && (before.hasBeaten || beats !== before.beats)
+      const isExpired = leaseMs <= 0
+      // After an outage of Redis, or before this replica knew the other one, a lease may have ended without a death.
+      const isGone = isExpired && (hasBeaten || isSettled || before?.isGone === true)
+      const lease = { isExpired, isGone, leaseEnd: now + leaseMs }
+      others.set(id, { ...read, ...lease, label: '', beats, hasBeaten, absentSince: null })
+    }
+    for (const [id, before] of this.#others) {
+      if (others.has(id) || this.#left.has(id) || before.isGone) continue
+      // A Redis that was emptied has forgotten everybody, and they come back. Who does not has left.
+      const absentSince = before.absentSince ?? now
+      if (now - absentSince < own.leaseMs + RETURN) others.set(id, { ...before, absentSince })
+    }
+    const known = this.#others
+    this.#others = others
+    this.#label(own)
+    if (!isFirst) this.#tellChanges(known, others)
+  }
+
+  #onLeft(id: string): void {
+    this.#left.add(id)
+    const known = this.#others.get(id)
+    if (known === undefined) return
+    const others = new Map(this.#others)
+    others.delete(id)
+    const before = this.#others
+    this.#others = others
+    this.changes++
+    this.#tellChanges(before, others)
+    this.#wake()
+  }
+
+  /** Names that two have are told with the id. */
+  #label(own: ReplicaReport): void {
+    const all = [own, ...[...this.#others.values()].map(({ report }) => report)]
+    const label = ({ id, name }: ReplicaReport) =>
+      all.some(other => other.id !== id && other.name === name) ? `${name} (${id})` : name
+    this.#self = label(own)
+    for (const other of this.#others.values()) other.label = label(other.report)
+  }
+
+  #tellChanges(before: ReadonlyMap<string, Known>, now: ReadonlyMap<string, Known>): void {
+    for (const [id, { label, isGone, report }] of now) {
+      const known = before.get(id)
+      if (known === undefined && !isGone) this.#tell(`replica ${label} joined`)
+      else if (known !== undefined && isGone && !known.isGone) {
+        this.#tell(`replica ${label} is gone: it was silent for longer than its lease of ${report.leaseMs} ms`)
+      } else if (known?.isGone === true && !isGone) this.#tell(`replica ${label} is back`)
+    }
+    for (const [id, { label, isGone }] of before) {
+      if (!now.has(id) && !isGone) this.#tell(`replica ${label} left`)
+    }
+  }
+
+  #tell(message: string): void {
+    const { log, events } = this.#options
+    log.info({}, message)
+    events.publish({ kind: 'replica', actor: 'turnout', reason: null, message })
+  }
+
+  /** Resolves when something was heard of the others, or Redis did not answer, and at `end` at the latest. */
+  async #answer(end: number): Promise<void> {
+    await new Promise<void>(resolve => {
+      const timer = setTimeout(done, Math.max(0, end - performance.now()))
+      const waiting = this.#waiting
+      function done() {
+        clearTimeout(timer)
+        waiting.delete(done)
+        resolve()
+      }
+      waiting.add(done)
+    })
+  }
+
+  #wake(): void {
+    for (const done of [...this.#waiting]) done()
+  }
+}
+
+function byName(a: { name: string; id: string }, b: { name: string; id: string }): number {
+  const order = ({ name, id }: typeof a) => `${name}\n${id}`
+  return order(a) < order(b) ? -1 : 1
+}

@@ -1,0 +1,155 @@
+// The one stream of revisions that replicas share, as a replica sees it: how its own history becomes one with the
+// stream, and how a new revision gets into it, which only one of two replicas that try at once achieves.
+import type { Json } from '../../config/document.ts'
+import { fileStanding, rememberFile } from '../../store/redis/files.ts'
+import { publishRevision, type SharedRevision } from '../../store/redis/publish-revision.ts'
+import { headOf, readRevisions } from '../../store/redis/read-revisions.ts'
+import { RedisError } from '../../store/redis/redis-error.ts'
+import type { SharedStore } from '../../store/redis/shared-store.ts'
+import { Refusal } from '../errors.ts'
+import { sharedPart } from '../fixed-keys.ts'
+import { type StoredRevision, storedRevision } from '../stored-revision.ts'
+
+/** Revisions that are read at a time. */
+const BATCH = 100
+
+/** What makes the history of a replica one with the stream; at most one of the two is not empty. */
+export type Plan = {
+  /** Revisions of the stream that the replica lacks, or has others in place of; oldest first. */
+  adopt: StoredRevision[]
+  /** Revisions of the replica that the stream has lost; oldest first. */
+  push: StoredRevision[]
+}
+
+const NOTHING: Plan = { adopt: [], push: [] }
+
+export class SharedRevisions {
+  readonly #store: SharedStore
+  /** The history of this replica was held against the stream since Redis was reached, and is one with it. */
+  #isAgreed = false
+
+  constructor(store: SharedStore) {
+    this.#store = store
+    store.onDisconnect(() => {
+      this.#isAgreed = false
+    })
+  }
+
+  /** False while nothing can be published. */
+  get isConnected(): boolean {
+    return this.#store.isConnected
+  }
+
+  /**
+   * What is to be done with `current`, the revision in force here, and the stream. `own` answers the replica's
+   * revisions by number. Throws Refusal redis_unavailable.
+   */
+  async plan(current: StoredRevision, own: (number: number) => StoredRevision | null): Promise<Plan> {
+    try {
+      const plan = await this.#plan(current, own)
+      this.#isAgreed = plan.push.length === 0
+      return plan
+    } catch (error) {
+      throw refusalOf(error, 'nothing was changed')
+    }
+  }
+
+  /**
+   * Puts a revision into the stream, behind the one with the number `expected` (0 = the stream is empty). Answers
+   * false where another one is there. Throws Refusal redis_unavailable.
+   */
+  async publish(revision: StoredRevision, fileHash: string | null, expected: number): Promise<boolean> {
+    try {
+      const { accepted } = await publishRevision(this.#store, toShared(revision, fileHash), expected)
+      return accepted
+    } catch (error) {
+      const isUnknown = error instanceof RedisError && ['timeout', 'disconnected'].includes(error.reason)
+      throw refusalOf(
+        error,
+        isUnknown
+          ? 'the change is not in force; should Redis have taken it all the same, it comes into force when Redis answers again'
+          : 'nothing was changed',
+      )
+    }
+  }
+
+  /** Whether replicas have loaded a config file with this hash, and whether it was the last one they did. */
+  async fileStanding(hash: string): Promise<{ isLatest: boolean; isKnown: boolean }> {
+    try {
+      return await fileStanding(this.#store, hash)
+    } catch (error) {
+      throw refusalOf(error, 'the config file waits')
+    }
+  }
+
+  /** Tells replicas that a config file which says what is in force was loaded. */
+  async rememberFile(hash: string, revision: number): Promise<void> {
+    try {
+      await rememberFile(this.#store, hash, revision)
+    } catch (error) {
+      throw refusalOf(error, 'nothing was changed')
+    }
+  }
+
+  async #plan(current: StoredRevision, own: (number: number) => StoredRevision | null): Promise<Plan> {
+    const head = await headOf(this.#store)
+    if (head === 0) return { adopt: [], push: [current] }
+    if (head === current.number && this.#isAgreed) return NOTHING
+    if (head < current.number) return this.#planBehind(head, current, own)
+    const from = this.#isAgreed ? current.number + 1 : current.number
+    const [first, ...rest] = await this.#read(from)
+    if (first === undefined) return NOTHING
+    if (this.#isAgreed && first.number === from) return { adopt: [first, ...rest], push: [] }
+    if (first.number === current.number && isSame(first, current)) return { adopt: rest, push: [] }
+    return { adopt: await this.#read(1), push: [] }
+  }
+
+  /** Redis was restored from before our newest revisions: it gets them back, unless it went on without us. */
+  async #planBehind(
+    head: number,
+    current: StoredRevision,
+    own: (number: number) => StoredRevision | null,
+  ): Promise<Plan> {
+    const at = own(head)
+    const [theirs] = await this.#read(head)
+    const lost = Array.from({ length: current.number - head - 1 }, (_, i) => own(head + 1 + i))
+    const isWhole = lost.every(revision => revision !== null)
+    if (at !== null && theirs !== undefined && isSame(at, theirs) && isWhole) {
+      return { adopt: [], push: [...(lost as StoredRevision[]), current] }
+    }
+    return { adopt: await this.#read(1), push: [] }
+  }
+
+  /** All revisions of the stream from a number on. */
+  async #read(from: number): Promise<StoredRevision[]> {
+    const read: StoredRevision[] = []
+    for (;;) {
+      const batch = await readRevisions(this.#store, { from: (read.at(-1)?.number ?? from - 1) + 1, limit: BATCH })
+      read.push(...batch.map(storedRevision))
+      if (batch.length < BATCH) return read
+    }
+  }
+}
+
+/** No two revisions are made by the same one at the same millisecond with the same outcome. */
+function isSame(a: StoredRevision, b: StoredRevision): boolean {
+  return a.time === b.time && a.change.actor === b.change.actor && textOf(a.document) === textOf(b.document)
+}
+
+function textOf(document: Json): string {
+  return JSON.stringify(sharedPart(document))
+}
+
+function toShared({ number, time, change, document, state }: StoredRevision, fileHash: string | null): SharedRevision {
+  const { source, actor, reason, service, summary } = change
+  return {
+    ...{ number, time, source, actor, reason, service: service ?? null, summary, fileHash },
+    document: textOf(document),
+    state: JSON.stringify(state),
+  }
+}
+
+function refusalOf(error: unknown, what: string): unknown {
+  if (!(error instanceof RedisError)) return error
+  return new Refusal('redis_unavailable', `${error.message.replace(/\.$/, '')}; ${what}`, { cause: error })
+}

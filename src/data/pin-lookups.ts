@@ -1,0 +1,264 @@
+// Pins that this worker does not remember, asked of the pins keeper: the lookups of one turn of the event loop in one
+// message, one lookup for all requests of a user, and no request waits longer than a moment for the answer.
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import type { PinOutcome } from '../observe/cells.ts'
+import { pinKey } from '../pins/pin-key.ts'
+import type { PinAnswer, PinReply, PinRequest } from '../pins/protocol.ts'
+import { PinMemory, type PinnedService } from '../route/pinned.ts'
+
+/** How long, in ms, a request waits for the pin of its user at most. */
+const WAIT_MS = 2
+/** Lookups without answer at most; the oldest are given up. */
+const MOST_OPEN = 10_000
+
+/** A request that waits for the pin of its user. */
+export interface PinWaiter {
+  /** The user is to get this version; `wasPinned` says whether he was pinned to it before. Told once, never from within `ask`. */
+  onPin(version: number, wasPinned: boolean): void
+}
+
+/** The pin of one user, being looked up. */
+export class PinLookup {
+  readonly service: PinnedService
+  readonly key: string
+  /** The version to pin, and to take where no answer comes in time. */
+  readonly wanted: number
+  waiters: PinWaiter[] = []
+  /** Nobody waits for the answer any longer. */
+  isLate = false
+
+  constructor(service: PinnedService, key: string, wanted: number) {
+    this.service = service
+    this.key = key
+    this.wanted = wanted
+  }
+
+  /** A request is over before the answer came. */
+  leave(waiter: PinWaiter): void {
+    const at = this.waiters.indexOf(waiter)
+    if (at !== -1) this.waiters.splice(at, 1)
+  }
+
+  /** Tells all who wait, and counts for each how it ended. */
+  end(version: number, outcome: PinOutcome): void {
+    const { waiters } = this
+    this.waiters = []
+    for (const [i, waiter] of waiters.entries()) {
+      // The first one pinned the user; the others find the pin.
+      const own = i > 0 && (outcome === 'new' || outcome === 'moved') ? 'found' : outcome
+      this.service.count(version, own)
+      waiter.onPin(version, own === 'memory' || own === 'found')
+    }
+  }
+}
+
+/** What goes to the keeper in one message. */
+class Batch {
+  readonly groups: { service: PinnedService; lookups: (PinLookup | null)[] }[] = []
+  /** Lookups without answer. */
+  open = 0
+  /** Nobody waits for what is open. */
+  isLate = false
+  timer: NodeJS.Timeout | null = null
+
+  add(lookup: PinLookup): void {
+    let group = this.groups.find(({ service }) => service === lookup.service)
+    if (group === undefined) {
+      group = { service: lookup.service, lookups: [] }
+      this.groups.push(group)
+    }
+    group.lookups.push(lookup)
+    this.open++
+  }
+
+  /** The lookup that an answer is about, which is no longer open; null where there is none. */
+  take({ group, key }: PinAnswer): PinLookup | null {
+    const lookups = this.groups[group]?.lookups
+    const lookup = lookups?.[key] ?? null
+    if (lookup === null) return null
+    lookups![key] = null
+    this.open--
+    return lookup
+  }
+
+  *lookups(): Iterable<PinLookup> {
+    for (const { lookups } of this.groups) for (const lookup of lookups) if (lookup !== null) yield lookup
+  }
+
+  message(batch: number): PinRequest {
+    return {
+      batch,
+      groups: this.groups.map(({ service, lookups }) => ({
+        service: service.name,
+        ttlMs: service.ttlMs,
+        accepts: [...service.accepts],
+        keys: lookups.map(lookup => lookup!.key),
+        wanted: lookups.map(lookup => service.versions[lookup!.wanted]!),
+      })),
+    }
+  }
+}
+
+export class PinLookups {
+  readonly memory = new PinMemory()
+  #port: MessagePort | null = null
+  /** What is asked with the next message. */
+  #next: Batch | null = null
+  /** What was asked, oldest first, by number. */
+  readonly #asked = new Map<number, Batch>()
+  /** Lookups without answer, by service of a snapshot and key. */
+  readonly #open = new Map<PinnedService, Map<string, PinLookup>>()
+  #openCount = 0
+  #last = 0
+  /** A lookup waits for `publish`. */
+  readonly #added: () => void
+
+  /** `added` is called with every lookup; `publish` has to follow before the turn of the event loop is over. */
+  constructor(added: () => void) {
+    this.#added = added
+  }
+
+  /** The keeper is asked over this port from now on; what was asked before is given up. Null: there is no keeper. */
+  link(port: MessagePort | null): void {
+    const before = this.#port
+    this.#port = port
+    for (const number of this.#asked.keys()) this.#giveUp(number)
+    before?.close()
+    if (port === null) return
+    port.on('message', (reply: PinReply) => this.#onReply(reply))
+    port.on('close', () => {
+      if (this.#port === port) this.link(null)
+    })
+    // It ends with its thread, not the other way round.
+    port.unref()
+  }
+
+  /** A snapshot with these services came into force. */
+  follow(services: readonly PinnedService[]): void {
+    const dropped = this.memory.follow(services)
+    if (dropped.length === 0 || this.#port === null) return
+    // What was asked under the previous snapshot must not bring back what is dropped.
+    this.publish()
+    this.#port.postMessage({ drop: dropped } satisfies PinRequest)
+  }
+
+  /**
+   * Looks up the pin of a user for a request that can wait; null where it need not, because nobody can tell in time,
+   * and gets `wanted`. That is counted then.
+   */
+  ask(service: PinnedService, userKey: string, wanted: number, waiter: PinWaiter): PinLookup | null {
+    const key = pinKey(userKey)
+    let lookup = this.#open.get(service)?.get(key)
+    if (lookup === undefined && this.#port === null) {
+      service.count(wanted, 'down')
+      return null
+    }
+    if (lookup === undefined ? this.#openCount >= MOST_OPEN && !this.#forgetLate() : lookup.isLate) {
+      service.count(wanted, 'late')
+      return null
+    }
+    lookup ??= this.#begin(service, key, wanted)
+    lookup.waiters.push(waiter)
+    return lookup
+  }
+
+  /** Sends what was asked in this turn. */
+  publish(): void {
+    const batch = this.#next
+    if (batch === null) return
+    this.#next = null
+    const number = ++this.#last
+    this.#asked.set(number, batch)
+    if (this.#port === null) {
+      this.#giveUp(number)
+      return
+    }
+    this.#port.postMessage(batch.message(number))
+    batch.timer = setTimeout(() => this.#onTimeout(batch), WAIT_MS)
+  }
+
+  #begin(service: PinnedService, key: string, wanted: number): PinLookup {
+    // A text of its own: a part of the request head would keep all of it alive.
+    const lookup = new PinLookup(service, Buffer.from(key, 'latin1').toString('latin1'), wanted)
+    const ofService = this.#open.get(service)
+    if (ofService === undefined) this.#open.set(service, new Map([[lookup.key, lookup]]))
+    else ofService.set(lookup.key, lookup)
+    this.#openCount++
+    if (this.#next === null) {
+      this.#next = new Batch()
+      this.#added()
+    }
+    this.#next.add(lookup)
+    return lookup
+  }
+
+  #onReply(reply: PinReply): void {
+    if (!Array.isArray(reply)) {
+      for (const { service, key, version, expiresAt } of reply.corrected) {
+        this.memory.correct(service, key, version, expiresAt)
+      }
+      return
+    }
+    for (const answer of reply) this.#onAnswer(answer)
+  }
+
+  #onAnswer(answer: PinAnswer): void {
+    const batch = this.#asked.get(answer.batch)
+    const lookup = batch?.take(answer) ?? null
+    if (batch === undefined || lookup === null) return
+    this.#close(lookup)
+    if (batch.open === 0) this.#forget(answer.batch, batch)
+    const { service, key, wanted } = lookup
+    service.remember(key, answer.version, answer.expiresAt)
+    const version = service.versions.indexOf(answer.version)
+    lookup.end(version === -1 ? wanted : version, answer.outcome)
+  }
+
+  /** Who still waits goes by the hash; the answers are remembered when they come. */
+  #onTimeout(batch: Batch): void {
+    // In a busy moment an answer may be here, and only not read yet.
+    for (;;) {
+      const received = this.#port === null ? undefined : receiveMessageOnPort(this.#port)
+      if (received === undefined) break
+      this.#onReply(received.message)
+    }
+    this.#end(batch)
+  }
+
+  #end(batch: Batch): void {
+    batch.isLate = true
+    for (const lookup of batch.lookups()) {
+      lookup.isLate = true
+      lookup.end(lookup.wanted, 'late')
+    }
+  }
+
+  /** Makes room where the keeper answers nothing; false when requests still wait for all that is open. */
+  #forgetLate(): boolean {
+    for (const [number, batch] of this.#asked) {
+      if (batch.isLate) this.#giveUp(number)
+      return batch.isLate
+    }
+    return false
+  }
+
+  /** No answer is awaited any more. */
+  #giveUp(number: number): void {
+    const batch = this.#asked.get(number)!
+    for (const lookup of batch.lookups()) this.#close(lookup)
+    this.#forget(number, batch)
+    this.#end(batch)
+  }
+
+  #forget(number: number, batch: Batch): void {
+    this.#asked.delete(number)
+    if (batch.timer !== null) clearTimeout(batch.timer)
+  }
+
+  #close({ service, key }: PinLookup): void {
+    const ofService = this.#open.get(service)
+    if (ofService?.delete(key) !== true) return
+    this.#openCount--
+    if (ofService.size === 0) this.#open.delete(service)
+  }
+}

@@ -1,0 +1,163 @@
+// What replicas promise of pins over one Redis, whatever kind of Redis it is: the same tests for each kind.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startKeeper, type TestKeeper, users } from './pins.ts'
+import type { RedisServer } from './redis.ts'
+
+type AtEnd = (end: () => Promise<void>) => void
+
+export type PinRedis = {
+  url: string
+  /** Those that hold keys. */
+  servers: RedisServer[]
+}
+
+/** Users of one race; more of them make it longer but no other one. */
+const RACERS = 2000
+/** Of those who must keep their version: all replicas know them, and weights go up and down. */
+const PINNED = process.env.TURNOUT_SOAK === '1' ? 100_000 : 4000
+
+/** `start` is called once. */
+export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
+  let redis: PinRedis
+  const ends: (() => Promise<void>)[] = []
+  beforeAll(async () => {
+    redis = await start(end => ends.push(end))
+  }, 60_000)
+  afterAll(async () => {
+    for (const end of ends) await end()
+  })
+  const startTwo = () => Promise.all([startKeeper(redis.url), startKeeper(redis.url)])
+
+  test('who chooses first, chooses for all replicas, however many choose at once', async () => {
+    const [one, other] = await startTwo()
+    const keys = users('racer', RACERS)
+    // Pieces, so that both are first for some.
+    const ask = async ({ worker }: TestKeeper, wanted: string) => {
+      const answers = []
+      for (let at = 0; at < RACERS; at += 50) answers.push(worker.ask(keys.slice(at, at + 50), wanted))
+      return (await Promise.all(answers)).flat()
+    }
+    const [answers, others] = await Promise.all([ask(one, 'blue'), ask(other, 'green')])
+    for (const [i, { version, outcome }] of answers.entries()) {
+      const { version: otherVersion, outcome: otherOutcome } = others[i]!
+      expect(otherVersion).toBe(version)
+      // Exactly one of them was first, and its wish was granted.
+      expect([outcome, otherOutcome].sort()).toEqual(['found', 'new'])
+      expect(version).toBe(outcome === 'new' ? 'blue' : 'green')
+    }
+    // A third one finds what they made.
+    const third = await startKeeper(redis.url)
+    const found = await third.worker.ask(keys, 'blue')
+    expect(found.map(({ version }) => version)).toEqual(answers.map(({ version }) => version))
+    expect(new Set(found.map(({ outcome }) => outcome))).toEqual(new Set(['found']))
+  })
+
+  test('a pin lives as long as it was told at the first choice, and no replica prolongs it', async () => {
+    const [one, other] = await startTwo()
+    const begun = Date.now()
+    const [first] = await one.worker.ask(['ttl'], 'blue', { ttlMs: 30_000 })
+    const made = Date.now()
+    expect(first!.expiresAt).toBeGreaterThanOrEqual(begun + 30_000)
+    expect(first!.expiresAt).toBeLessThanOrEqual(made + 30_000)
+    const [found] = await other.worker.ask(['ttl'], 'green', { ttlMs: 3_600_000 })
+    expect(found).toMatchObject({ version: 'blue', outcome: 'found' })
+    // Two clocks, and whole ms on the way.
+    expect(Math.abs(found!.expiresAt - first!.expiresAt)).toBeLessThan(made - begun + 100)
+  })
+
+  test('a pin that is over is made anew', async () => {
+    const [one, other] = await startTwo()
+    const [first] = await one.worker.ask(['brief'], 'blue', { ttlMs: 300 })
+    expect(await one.worker.one('brief', 'green')).toBe('blue memory')
+    while (Date.now() <= first!.expiresAt) await other.worker.ask(['passing-time'], 'blue')
+    // Redis counts on its own clock, so one of them may be a ms early; then it finds the old one, and not for long.
+    let answer = 'blue found'
+    while (answer === 'blue found' || answer === 'blue memory') answer = await other.worker.one('brief', 'green')
+    expect(answer).toBe('green new')
+    expect(await one.worker.one('brief', 'blue')).toBe('green found')
+  })
+
+  test('a cutover moves the pins of who comes, a rollback moves nobody back and nobody else', async () => {
+    const [one, other] = await startTwo()
+    const keys = users('released', 100)
+    const onlyGreen = { accepts: ['green'] }
+    await one.worker.ask(keys, 'blue')
+    await other.worker.ask(keys, 'blue')
+    // Cutover to green: half of the users come, at either replica.
+    for (const { worker } of [one, other]) worker.drop('blue')
+    expect(new Set((await one.worker.ask(keys.slice(0, 30), 'green', onlyGreen)).map(outcome))).toEqual(
+      new Set(['green moved']),
+    )
+    expect(new Set((await other.worker.ask(keys.slice(20, 50), 'green', onlyGreen)).map(outcome))).toEqual(
+      new Set(['green found', 'green moved']),
+    )
+    // Rollback: both take pinned users again.
+    const versions = async ({ worker }: TestKeeper) => (await worker.ask(keys, 'blue')).map(({ version }) => version)
+    const expected = keys.map((_, i) => (i < 50 ? 'green' : 'blue'))
+    expect(await versions(one)).toEqual(expected)
+    expect(await versions(other)).toEqual(expected)
+    // And the other way round, where both moved what the other one still remembers.
+    for (const { worker } of [one, other]) worker.drop('green')
+    await other.worker.ask(keys.slice(0, 10), 'blue', { accepts: ['blue'] })
+    expect(await versions(one)).toEqual(keys.map((_, i) => (i >= 10 && i < 50 ? 'green' : 'blue')))
+    expect(await versions(other)).toEqual(await versions(one))
+  })
+
+  test('lookups of several services and of the same user travel together and do not meet', async () => {
+    const [one, other] = await startTwo()
+    const group = { ttlMs: 60_000, accepts: ['blue', 'green'] }
+    const answers = await one.worker.askAll([
+      { ...group, service: 'cart', keys: ['same', 'same', 'else'], wanted: ['blue', 'green', 'green'] },
+      { ...group, service: 'pay', keys: ['same'], wanted: ['green'] },
+    ])
+    expect(answers.map(list => list.map(outcome))).toEqual([['blue new', 'blue found', 'green new'], ['green new']])
+    expect(await other.worker.one('same', 'green', { service: 'cart' })).toBe('blue found')
+    expect(await other.worker.one('same', 'blue', { service: 'pay' })).toBe('green found')
+  })
+
+  test(`none of ${PINNED} pinned users changes, whichever replica he comes to and whatever is wanted then`, async () => {
+    const [one, other] = await startTwo()
+    const keys = users('pinned', PINNED)
+    const half = PINNED / 2
+    const answers = await Promise.all([
+      one.worker.ask(keys.slice(0, half), 'blue'),
+      other.worker.ask(keys.slice(half), 'green'),
+    ])
+    expect(new Set(answers.flat().map(outcome))).toEqual(new Set(['blue new', 'green new']))
+    // Each comes to the other replica, which wants the other version; and a new replica knows nobody.
+    const third = await startKeeper(redis.url)
+    const later = await Promise.all([
+      one.worker.ask(keys, 'green'),
+      other.worker.ask(keys, 'blue'),
+      third.worker.ask(keys, 'canary', { accepts: ['blue', 'green', 'canary'] }),
+    ])
+    for (const [i, list] of later.entries()) {
+      const changed = list.filter(({ version }, k) => version !== (k < half ? 'blue' : 'green'))
+      expect([i, changed.length]).toEqual([i, 0])
+    }
+  }, 60_000)
+
+  test('what is looked at for an explanation pins nobody', async () => {
+    const [one, other] = await startTwo()
+    expect(await one.keeper.peek('shop', 'looked-at')).toBe(null)
+    expect(await one.worker.one('looked-at', 'green')).toBe('green new')
+    expect(await one.keeper.peek('shop', 'looked-at')).toBe('green')
+    expect(await other.keeper.peek('shop', 'looked-at')).toBe('green')
+    expect(await other.keeper.peek('cart', 'looked-at')).toBe(null)
+  })
+
+  test('Redis never learns what users are known by', async () => {
+    const { worker } = await startKeeper(redis.url)
+    const secret = 'alice@example.com'
+    expect(await worker.one(secret, 'blue')).toBe('blue new')
+    const keys = (await Promise.all(redis.servers.map(server => server.cli('keys', '*')))).join('\n').split('\n')
+    const pins = keys.filter(key => key.startsWith('turnout:pin:'))
+    expect(pins.length).toBeGreaterThan(0)
+    for (const key of pins) expect(key).toMatch(/^turnout:pin:[a-z]+:[A-Za-z0-9_-]{22}$/)
+    expect(keys.filter(key => key.includes('alice'))).toEqual([])
+  })
+}
+
+function outcome({ version, outcome }: { version: string; outcome: string }): string {
+  return `${version} ${outcome}`
+}
