@@ -126,12 +126,10 @@ it('refuses each key of later work by name', () => {
   const later = CONTRACT.replace(
     '    limits:   {',
     '    tls: {}\n    http2: true\n    proxyProtocol: true\n    limits:   {',
-  )
-    .replace('\nworkers:', '\nredis: {}\nworkers:')
-    .replace('    balance:', '    limits: {}\n    balance:')
+  ).replace('    balance:', '    limits: {}\n    balance:')
   const problems = problemsOf(later, ENV)
   expect(problems.map(problem => problem.split(' ').slice(1, 3).join(' '))).toEqual(
-    ['listeners[0].tls', 'listeners[0].http2', 'listeners[0].proxyProtocol', 'redis', 'services[0].limits'].map(
+    ['listeners[0].tls', 'listeners[0].http2', 'listeners[0].proxyProtocol', 'services[0].limits'].map(
       path => `CONFIG_NOT_SUPPORTED ${path}:`,
     ),
   )

@@ -8,6 +8,7 @@ import {
   LISTENER_CELL,
   OVERHEAD_BOUNDS,
   observe,
+  PIN_OUTCOMES,
   REASONS,
   ROUTE_CELL,
   ROW,
@@ -17,7 +18,7 @@ import {
 import { Counters } from '../src/observe/counters.ts'
 import { Metrics, type MetricsSource } from '../src/observe/metrics.ts'
 import type { SeriesRow } from '../src/observe/series.ts'
-import { configOf, edited } from './config-text.ts'
+import { configOf, edited, withService } from './config-text.ts'
 
 const ROUTE = 1
 const VERSION = 2
@@ -74,6 +75,29 @@ test('requests are summed over workers by exact code, 000 for a client that left
     'turnout_requests_total{route="shop",service="shop",version="blue",code="404"} 1',
     'turnout_requests_total{route="shop",service="shop",version="blue",code="503"} 1',
   ])
+})
+
+test('pins are told by outcome where they are kept in a store, or were when they were counted', async () => {
+  const outcomes = ['memory', 'found', 'new', 'moved', 'late', 'down']
+  const told = (counts: number[]) => [
+    '# TYPE turnout_pin_lookups_total counter',
+    ...outcomes.map(
+      (outcome, i) => `turnout_pin_lookups_total{service="shop",version="blue",outcome="${outcome}"} ${counts[i]}`,
+    ),
+  ]
+  const without = startMetrics()
+  expect(await without.lines('turnout_pin_lookups_total')).toEqual(['# TYPE turnout_pin_lookups_total counter'])
+  outcomes.forEach((_, i) => {
+    without.worker(i % 2)[VERSION * ROW + VERSION_CELL.pins + i] = i + 1
+  })
+  expect(await without.lines('turnout_pin_lookups_total')).toEqual(told([1, 2, 3, 4, 5, 6]))
+  const store = 'traffic: { split: { by: [{ clientIp: true }] }, sticky: { mode: store } }'
+  const { lines } = startMetrics(SERIES, configOf(withService(store)))
+  expect(await lines('turnout_pin_lookups_total')).toEqual(told([0, 0, 0, 0, 0, 0]))
+})
+
+test('a row of a version is as long as a row may be', () => {
+  expect(VERSION_CELL.pins + PIN_OUTCOMES.length).toBe(ROW)
 })
 
 test('codes that found no slot in a row are counted all the same', async () => {

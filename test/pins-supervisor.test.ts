@@ -7,7 +7,7 @@ import { createLog } from '../src/observe/log.ts'
 import { redisConfig, TestWorker } from './support/pins.ts'
 import { startRedis } from './support/redis.ts'
 import { poll } from './support/turnout.ts'
-import { blockWorker, crashWorker, FAULTY } from './support/worker-faults.ts'
+import { crashWorker, FAULTY } from './support/worker-faults.ts'
 
 /** Threads of this process that keep pins. */
 function keepers(): number {
@@ -95,7 +95,10 @@ test('one that dies is logged, counted and replaced, and the workers get new way
   crashWorker('pins', 'a test threw this')
   await poll(() => logged.includes('pins keeper replaced'), 'the next keeper')
   expect(crashes()).toBe(1)
-  expect(logged.slice(0, 2)).toEqual(['pins keeper crashed', 'pins keeper replaced'])
+  expect(logged.filter(message => message.startsWith('pins keeper'))).toEqual([
+    'pins keeper crashed',
+    'pins keeper replaced',
+  ])
   expect(delivered.map(([to]) => to)).toEqual([0, 1, 0, 1])
   expect(await worker(1).one('alice', 'green')).toBe('blue found')
   expect(await worker(0).one('alice', 'green')).toBe('blue memory')
@@ -119,15 +122,4 @@ test('a change waits until the keeper has reached Redis, and not for one that is
   await alone.pins.prepare(STORE)
   alone.pins.link(STORE, 0)
   expect(await alone.worker(0).one('first', 'green')).toBe('green down')
-})
-
-test('one that hangs does not keep a stop waiting for long', async () => {
-  const { pins, worker } = start(null)
-  await pins.prepare(STORE)
-  pins.link(STORE, 0)
-  expect(await worker(0).one('alice', 'blue')).toBe('blue new')
-  blockWorker('pins', 600_000)
-  expect(await pins.peek('shop', 'alice')).toBe(null)
-  await pins.stop()
-  await poll(() => keepers() === 0, 'its end')
 })

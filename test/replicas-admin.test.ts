@@ -163,8 +163,11 @@ test('a turnout without Redis lists itself, and has no metrics of replicas', asy
       expect.objectContaining({ revision: 1, behind: null, state: 'live', isSelf: true, admin: turnout.adminUrl }),
     ],
   })
-  const split = await api.call('PUT', '/v1/services/shop/split?wait=all', SPLIT)
-  expect([split.status, split.json]).toMatchObject([200, { complete: true, replicas: [{ revision: 2, applied: true }] }])
+  const split = await api.call('PUT', '/v1/services/shop/split?wait=all', { body: { weights: { blue: 1 } } })
+  expect([split.status, split.json]).toMatchObject([
+    200,
+    { complete: true, replicas: [{ revision: 2, applied: true }] },
+  ])
   expect((await api.get('/metrics')).text).not.toMatch(/turnout_(redis|replicas|config_behind|config_revision_head)/)
   expect((await printed(turnout.adminUrl, replicas))[0]).toBe('revision 2, alone: there is no redis in the config')
 })

@@ -114,7 +114,7 @@ function isUrl(path: Path): boolean {
 
 /** The password of a URL, as it is written and as it is meant. */
 function passwordsOf(url: string): string[] {
-  const password = /^[^/]*:\/\/[^:]*:([^]*)@/.exec(url)?.[1]
+  const password = /^[^/]*:\/\/[^:]*:(.*)@/s.exec(url)?.[1]
   if (password === undefined) return []
   try {
     return [password, decodeURIComponent(password)]

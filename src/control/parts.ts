@@ -14,6 +14,7 @@ import { Health } from './health.ts'
 import { Alone, type Fleet } from './replicas/fleet.ts'
 import { OwnReport } from './replicas/own-report.ts'
 import { Replicas } from './replicas/replicas.ts'
+import type { Self } from './replicas/report.ts'
 import { SharedRevisions } from './replicas/shared-revisions.ts'
 import { Revisions } from './revisions.ts'
 import { Services } from './services.ts'
@@ -67,9 +68,10 @@ export function openParts({ file, env, workers, log, version, adminUrl, onHead }
     revisions.onCommitted(({ config }) => health.follow(config))
     const id = `${store.replicaId()}-${randomBytes(4).toString('hex')}`
     const leaseMs = redis === undefined ? 0 : parseDuration(redis.lease)
-    const report = () => own.make()
-    const replicas = shared && new Replicas({ shared, id, leaseMs, report, onHead, log, events })
-    const fleet = replicas ?? new Alone(report)
+    // It tells of drains, which look at the others.
+    const self: Self = { state: () => own.state(), report: beats => own.report(beats) }
+    const replicas = shared && new Replicas({ shared, id, leaseMs, self, onHead, log, events })
+    const fleet = replicas ?? new Alone(self)
     const drains = new Drains({ workers, revisions, events, fleet, log })
     const own = new OwnReport({ id, version, leaseMs, workers, revisions, drains, adminUrl })
     revisions.onCommitted(() => fleet.beatSoon())

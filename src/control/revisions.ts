@@ -9,10 +9,11 @@ import type { Config } from '../config/schema.ts'
 import type { Log } from '../observe/log.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
 import { type Store, StoreError } from '../store/sqlite.ts'
-import { OperatorError, Refusal } from './errors.ts'
+import { described, OperatorError, Refusal } from './errors.ts'
 import { type Event, type Events, eventRow } from './events.ts'
 import type { First } from './first-revision.ts'
 import { FIXED_KEYS, withOwn } from './fixed-keys.ts'
+import { type Behind, Following, type History } from './replicas/following.ts'
 import type { SharedRevisions } from './replicas/shared-revisions.ts'
 import { type Change, rowOf, type Source, type StoredRevision, storedRevision } from './stored-revision.ts'
 import { leavingOf, type TrafficState, tidied } from './traffic-state.ts'
@@ -58,9 +59,6 @@ export interface DataPlane {
   apply(config: Config, leaving: Leaving[], persist?: () => void | Promise<void>): Promise<void>
 }
 
-/** A revision that the other replicas have and this one cannot apply. */
-export type Behind = { revision: number; message: string; since: string }
-
 export type RevisionsOptions = {
   store: Store
   workers: DataPlane
@@ -77,18 +75,18 @@ export type RevisionsOptions = {
 export class Revisions {
   readonly #options: RevisionsOptions
   readonly #listeners: CommitListener[] = []
+  /** Null where turnout is alone. */
+  readonly #following: Following | null
   #current: Revision
-  #behind: Behind | null = null
-  /** It is not stored: what replicas share has not been seen yet. */
-  #isProvisional = false
-  #hasJoined = false
   #stopping = false
   #tail: Promise<unknown> = Promise.resolve()
-  #following: Promise<void> | null = null
+  #nextFollow: Promise<void> | null = null
 
   constructor(options: RevisionsOptions) {
     this.#options = options
-    this.#current = options.first.revision
+    const { first, shared, log, events } = options
+    this.#current = first.revision
+    this.#following = shared && new Following({ shared, log, events, first, history: this.#history() })
   }
 
   /** The revision in force; while turnout starts, the one that will be. */
@@ -98,17 +96,17 @@ export class Revisions {
 
   /** What the other replicas have and this one cannot apply; null where there is nothing. */
   get behind(): Behind | null {
-    return this.#behind
+    return this.#following?.behind ?? null
   }
 
   /** True once what replicas share was seen, and always where turnout is alone. */
   get hasJoined(): boolean {
-    return this.#hasJoined || this.#options.shared === null
+    return this.#following?.hasJoined ?? true
   }
 
   /** True while it serves what no replica ever shared: the file of a start at which Redis was away. */
   get isProvisional(): boolean {
-    return this.#isProvisional
+    return this.#following?.isProvisional ?? false
   }
 
   /** Hash of the config file that was loaded last, whatever was changed since. */
@@ -118,16 +116,15 @@ export class Revisions {
 
   /** Starts the workers with the first revision, and stores it if it is new. */
   start(): Promise<void> {
-    const { workers, first, shared } = this.#options
+    const { workers, first } = this.#options
     return this.#serialise(async () => {
-      const adopted = shared?.isConnected === true ? await this.#beginWith(shared) : []
+      await this.#following?.begin()
       await workers.start(this.#current.config, leavingOf(this.#current.state, Date.now()))
-      if (adopted.length > 0) this.#storeAdopted(adopted, this.#current)
-      else if (shared !== null && first.isNew) this.#isProvisional = true
+      if (this.#following !== null) this.#following.started()
       else if (first.isNew) this.#store(this.#current, first.fileHash)
       else this.#storeHash(first.fileHash)
       this.#tell(this.#current, null)
-      if (shared?.isConnected === true) await this.#catchUp(shared).catch(error => this.#logFollowing(error))
+      await this.#following?.follow()
     })
   }
 
@@ -192,14 +189,13 @@ export class Revisions {
    * replica cannot apply is in `behind`, and whatever else fails is tried again at the next call.
    */
   follow(): Promise<void> {
-    const { shared } = this.#options
-    if (shared === null) return Promise.resolve()
-    this.#following ??= this.#serialise(async () => {
-      this.#following = null
-      if (this.#stopping) return
-      await this.#catchUp(shared).catch(error => this.#logFollowing(error))
+    const following = this.#following
+    if (following === null) return Promise.resolve()
+    this.#nextFollow ??= this.#serialise(async () => {
+      this.#nextFollow = null
+      if (!this.#stopping) await following.follow()
     })
-    return this.#following
+    return this.#nextFollow
   }
 
   /** What the other replicas know of a config file with this hash; nothing where turnout is alone. */
@@ -235,6 +231,29 @@ export class Revisions {
     await this.#tail
   }
 
+  /** What following may do here. */
+  #history(): History {
+    return {
+      current: () => this.#current,
+      get: number => this.get(number),
+      fileHash: () => this.fileHash,
+      served: revision => {
+        const document = withOwn(revision.document, this.#current.document)
+        return { ...revision, document, config: this.check(document).config }
+      },
+      beginWith: revision => {
+        this.#current = revision
+      },
+      adopt: async (revisions, revision) => {
+        const before = this.#current
+        await this.#apply(revision, () => this.#storeAdopted(revisions, revision))
+        this.#tell(revision, before)
+      },
+      store: (revision, fileHash) => this.#store(revision, fileHash),
+      storeAdopted: (revisions, revision) => this.#storeAdopted(revisions, revision),
+    }
+  }
+
   #serialise<T>(job: () => Promise<T>): Promise<T> {
     const result = this.#tail.then(job)
     this.#tail = result.catch(() => {})
@@ -248,7 +267,7 @@ export class Revisions {
   async #change(make: (current: Revision) => Successor | null, expected?: number): Promise<Outcome> {
     const { shared } = this.#options
     this.#refuseWhenStopping()
-    if (shared !== null) await this.#beUpToDate(shared)
+    await this.#following?.beUpToDate()
     const before = this.#current
     if (expected !== undefined && expected !== before.number) {
       throw new Refusal('stale_revision', `revision ${before.number} is in force, not ${expected}`)
@@ -273,14 +292,6 @@ export class Revisions {
     return { revision, changed: true }
   }
 
-  async #beUpToDate(shared: SharedRevisions): Promise<void> {
-    await this.#catchUp(shared)
-    if (this.#behind === null) return
-    const { revision, message } = this.#behind
-    const text = `this replica cannot apply revision ${revision}, so it cannot change it either: ${message}`
-    throw new Refusal('replica_behind', text)
-  }
-
   async #publish(shared: SharedRevisions, revision: Revision, fileHash: string | null): Promise<void> {
     const { number } = revision
     if (!(await shared.publish(revision, fileHash, number - 1))) {
@@ -291,99 +302,8 @@ export class Revisions {
       this.#store(revision, fileHash)
     } catch (error) {
       this.#current = revision
-      this.#options.log.error({ revision: number, err: error }, 'a shared revision is not stored on this replica')
+      this.#options.log.error(...described(error, `revision ${number}, which replicas share, is not stored here`))
     }
-  }
-
-  /** Makes the history of this replica one with what replicas share. */
-  async #catchUp(shared: SharedRevisions): Promise<void> {
-    for (;;) {
-      const { adopt, push } = await shared.plan(this.#current, number => this.get(number))
-      if (push.length === 0) {
-        if (adopt.length === 0) this.#behind = null
-        else await this.#adopt(adopt)
-        this.#hasJoined = true
-        return
-      }
-      await this.#giveBack(shared, push)
-    }
-  }
-
-  /** Publishes what Redis does not have (any more); another replica may do so at the same time. */
-  async #giveBack(shared: SharedRevisions, revisions: readonly StoredRevision[]): Promise<void> {
-    const { log, first } = this.#options
-    for (const revision of revisions) {
-      const isSeed = revisions.length === 1 && revision === this.#current
-      const fileHash = isSeed ? (this.#isProvisional ? first.fileHash : this.fileHash) : null
-      const { number } = revision
-      const isPublished =
-        (await shared.publish(revision, fileHash, number - 1)) ||
-        (isSeed && (await shared.publish(revision, fileHash, 0)))
-      if (!isPublished) return
-      log.info({ revision: number }, `revision ${number} is shared with the other replicas`)
-    }
-    if (this.#isProvisional) {
-      this.#store(this.#current, first.fileHash)
-      this.#isProvisional = false
-    }
-  }
-
-  /** Applies the newest of these that this replica can. */
-  async #adopt(revisions: readonly StoredRevision[]): Promise<void> {
-    const before = this.#current
-    for (let i = revisions.length - 1; i >= 0; i--) {
-      try {
-        const revision = this.#served(revisions[i]!)
-        await this.#apply(revision, () => this.#storeAdopted(revisions.slice(0, i + 1), revision))
-        if (i === revisions.length - 1) this.#behind = null
-        this.#tell(revision, before)
-        return
-      } catch (error) {
-        if (!(error instanceof Refusal) || error.code === 'stopping') throw error
-        if (i === revisions.length - 1) this.#fallBehind(revisions[i]!.number, error)
-      }
-    }
-  }
-
-  /** Chooses, before anything runs, the newest shared revision that can be served; answers what is stored with it. */
-  async #beginWith(shared: SharedRevisions): Promise<readonly StoredRevision[]> {
-    let adopt: StoredRevision[]
-    try {
-      adopt = (await shared.plan(this.#current, number => this.get(number))).adopt
-    } catch (error) {
-      this.#logFollowing(error)
-      return []
-    }
-    for (let i = adopt.length - 1; i >= 0; i--) {
-      try {
-        this.#current = this.#served(adopt[i]!)
-        return adopt.slice(0, i + 1)
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error
-        if (i === adopt.length - 1) this.#fallBehind(adopt[i]!.number, error)
-      }
-    }
-    return []
-  }
-
-  /** A shared revision as this replica serves it: with its own fixed keys, in its own environment. */
-  #served(revision: StoredRevision): Revision {
-    const document = withOwn(revision.document, this.#current.document)
-    return { ...revision, document, config: this.check(document).config }
-  }
-
-  #fallBehind(revision: number, { message }: Refusal): void {
-    if (this.#behind?.revision === revision && this.#behind.message === message) return
-    this.#behind = { revision, message, since: new Date().toISOString() }
-    const what = `revision ${revision} of the other replicas cannot be applied here, ${this.#current.number} stays`
-    this.#options.log.error({ revision }, `${what}: ${message}`)
-    this.#options.events.publish({ kind: 'replica', actor: 'turnout', reason: message, revision, message: what })
-  }
-
-  #logFollowing(error: unknown): void {
-    const { log } = this.#options
-    const isExpected = error instanceof Refusal && ['redis_unavailable', 'stopping'].includes(error.code)
-    if (!isExpected) log.error({ err: error }, 'what other replicas published could not be followed, trying again')
   }
 
   async #apply(revision: Revision, persist?: () => void | Promise<void>): Promise<void> {
@@ -412,7 +332,7 @@ export class Revisions {
   #storeAdopted(revisions: readonly StoredRevision[], revision: Revision): void {
     const { store, events, log } = this.#options
     const own = this.#current.document
-    const replaced = this.#isProvisional ? 0 : this.#options.store.lastRevision() - revisions[0]!.number + 1
+    const replaced = asked(() => store.lastRevision()) - revisions[0]!.number + 1
     if (replaced > 0) {
       const what = `${replaced} revisions of this replica are replaced by those that the others share`
       log.warn({ from: revisions[0]!.number }, what)
@@ -421,7 +341,6 @@ export class Revisions {
     const told = revisions.map(each => this.#eventOf(each))
     asked(() => store.adoptRevisions(rows, told.map(eventRow)))
     this.#current = revision
-    this.#isProvisional = false
     for (const event of told) events.deliver(event)
   }
 

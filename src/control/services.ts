@@ -100,7 +100,7 @@ export class Services {
     return {
       name: service.name,
       revision: number,
-      replicas: this.#options.fleet.list().filter(({ state }) => state === 'live').length,
+      replicas: this.#options.fleet.liveCount,
       splitBy: service.traffic.split.by.map(sourceInWords),
       canRollBack: canRollBack(service, state),
       versions: service.versions.map(version => this.#versionStatus(service, version)),

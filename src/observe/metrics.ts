@@ -12,6 +12,7 @@ import {
   MIRROR_CELL,
   MIRROR_OUTCOMES,
   OVERHEAD_BOUNDS,
+  PIN_OUTCOMES,
   REASONS,
   ROUTE_CELL,
   UNROUTED_ROW,
@@ -142,6 +143,11 @@ export class Metrics {
       label: 'reason',
       values: REASONS,
       rows: versions,
+    })
+    this.#registerEach('pin_lookups_total', 'Requests by how the pin of their user was found.', VERSION_CELL.pins, {
+      label: 'outcome',
+      values: PIN_OUTCOMES,
+      rows: () => this.#pinnedRows(),
     })
     this.#registerEach('upstream_errors_total', 'Failures of an upstream by kind.', VERSION_CELL.errors, {
       label: 'kind',
@@ -346,5 +352,15 @@ export class Metrics {
 
   #versionRows(): { labels: Labels; row: number }[] {
     return this.#rowsOf('version', ({ service, version }) => ({ service, version }))
+  }
+
+  /** Versions of services that keep their pins in a store, or did and counted some. */
+  #pinnedRows(): { labels: Labels; row: number }[] {
+    const { config, counters } = this.#source
+    const stores = config.services.filter(({ traffic }) => traffic.sticky.mode === 'store').map(({ name }) => name)
+    return this.#versionRows().filter(
+      ({ labels, row }) =>
+        stores.includes(labels.service!) || PIN_OUTCOMES.some((_, i) => counters.read(row, VERSION_CELL.pins + i) > 0),
+    )
   }
 }

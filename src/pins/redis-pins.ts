@@ -79,6 +79,7 @@ export class RedisPins {
       this.#breaker.ended(true)
       return answer
     } catch (error) {
+      console.log(String(error))
       this.#breaker.ended(isAnswer(error))
       return null
     }

@@ -1,6 +1,6 @@
 // What turnout knows of the replicas it shares Redis with, for the parts that sum over them or wait for them. A
 // turnout without Redis knows nobody, and nothing ever waits there.
-import { NO_COUNTS, type ReadReport, type ReplicaReport, type VersionCounts } from './report.ts'
+import { NO_COUNTS, type ReadReport, type ReplicaState, type Self, type VersionCounts } from './report.ts'
 
 /** Another replica as it was seen last. */
 export type OtherReplica = ReadReport & {
@@ -19,7 +19,7 @@ export type OtherReplica = ReadReport & {
 
 /** A replica as operators see it. */
 export type ReplicaStatus = Pick<
-  ReplicaReport,
+  ReplicaState,
   'id' | 'name' | 'version' | 'startedAt' | 'admin' | 'revision' | 'behind'
 > & {
   /** `gone` = silent for longer than its lease. */
@@ -58,6 +58,8 @@ export interface Fleet {
   readonly isFresh: boolean
   /** Grows whenever anything of the others changed. */
   readonly changes: number
+  /** Live replicas, this one included. */
+  readonly liveCount: number
   /** All others that are known, the gone ones for an hour. */
   others(): Iterable<OtherReplica>
   /** Sums of a version over the other live replicas. */
@@ -77,14 +79,15 @@ export class Alone implements Fleet {
   readonly askedAt = Number.POSITIVE_INFINITY
   readonly isFresh = true
   readonly changes = 0
-  readonly #report: () => ReplicaReport
+  readonly liveCount = 1
+  readonly #self: Pick<Self, 'state'>
 
-  constructor(report: () => ReplicaReport) {
-    this.#report = report
+  constructor(self: Pick<Self, 'state'>) {
+    this.#self = self
   }
 
   get head(): number {
-    return this.#report().revision
+    return this.#self.state().revision
   }
 
   others(): [] {
@@ -96,11 +99,11 @@ export class Alone implements Fleet {
   }
 
   list(): ReplicaStatus[] {
-    return [selfStatus(this.#report())]
+    return [selfStatus(this.#self.state())]
   }
 
   async applied(number: number): Promise<Applied> {
-    const { id, name, revision } = this.#report()
+    const { id, name, revision } = this.#self.state()
     return {
       complete: revision >= number,
       replicas: [{ id, name, revision, applied: revision >= number, error: null }],
@@ -111,8 +114,8 @@ export class Alone implements Fleet {
 }
 
 /** This replica as operators see it. */
-export function selfStatus(report: ReplicaReport): ReplicaStatus {
-  return { ...statusOf(report), state: 'live', lastSeen: new Date().toISOString(), isSelf: true }
+export function selfStatus(state: ReplicaState): ReplicaStatus {
+  return { ...statusOf(state), state: 'live', lastSeen: new Date().toISOString(), isSelf: true }
 }
 
 /** Another replica as operators see it. `now` is on the clock of `performance.now()`. */
@@ -122,6 +125,6 @@ export function otherStatus({ report, isExpired, leaseEnd }: OtherReplica, now: 
   return { ...statusOf(report), state: isExpired ? 'gone' : 'live', lastSeen, isSelf: false }
 }
 
-function statusOf({ id, name, version, startedAt, admin, revision, behind }: ReplicaReport) {
+function statusOf({ id, name, version, startedAt, admin, revision, behind }: ReplicaState) {
   return { id, name, version, startedAt, admin, revision, behind }
 }

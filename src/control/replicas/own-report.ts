@@ -1,10 +1,17 @@
-// The report of this replica, put together from its parts at each beat.
+// What this replica says of itself, put together from its parts whenever it is asked for.
 import { hostname } from 'node:os'
 import { REASONS, UPSTREAM_ERRORS, VERSION_CELL } from '../../observe/cells.ts'
 import type { Counters } from '../../observe/counters.ts'
 import type { Series } from '../../observe/series.ts'
 import type { Revisions } from '../revisions.ts'
-import { type DrainReport, NO_COUNTS, type ReplicaReport, type VersionCounts } from './report.ts'
+import {
+  type DrainReport,
+  NO_COUNTS,
+  type ReplicaReport,
+  type ReplicaState,
+  type Self,
+  type VersionCounts,
+} from './report.ts'
 
 /** Where the counts of versions are (workers.ts). */
 export interface CountSource {
@@ -25,7 +32,7 @@ export type OwnReportOptions = {
   adminUrl: () => string
 }
 
-export class OwnReport {
+export class OwnReport implements Self {
   readonly #options: OwnReportOptions
   readonly #startedAt = new Date().toISOString()
   #isServing = false
@@ -37,10 +44,9 @@ export class OwnReport {
     })
   }
 
-  /** How this replica is now. */
-  make(): ReplicaReport {
-    const { id, version, leaseMs, workers, revisions, drains, adminUrl } = this.#options
-    const { number, config } = revisions.current
+  /** Who this replica is, and what it serves now. */
+  state(): ReplicaState {
+    const { id, version, leaseMs, revisions, adminUrl } = this.#options
     return {
       id,
       name: hostname(),
@@ -48,16 +54,20 @@ export class OwnReport {
       startedAt: this.#startedAt,
       admin: adminUrl(),
       leaseMs,
-      beats: 0,
-      revision: this.#isServing ? number : 0,
+      revision: this.#isServing ? revisions.current.number : 0,
       behind: revisions.behind,
-      versions: config.services.flatMap(({ name: service, versions }) =>
-        versions
-          .map(({ name: version }) => ({ service, version, ...countsOf(workers, service, version) }))
-          .filter(({ inFlight, tunnels, requests, errors }) => inFlight + tunnels + requests + errors > 0),
-      ),
-      drains: drains.reports(),
     }
+  }
+
+  /** The same with all counts; `beats` = how often it was told. */
+  report(beats: number): ReplicaReport {
+    const { workers, revisions, drains } = this.#options
+    const versions = revisions.current.config.services.flatMap(({ name: service, versions }) =>
+      versions
+        .map(({ name: version }) => ({ service, version, ...countsOf(workers, service, version) }))
+        .filter(({ inFlight, tunnels, requests, errors }) => inFlight + tunnels + requests + errors > 0),
+    )
+    return { ...this.state(), beats, versions, drains: drains.reports() }
   }
 }
 

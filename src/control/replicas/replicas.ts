@@ -8,7 +8,7 @@ import { RedisError } from '../../store/redis/redis-error.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
 import type { Events } from '../events.ts'
 import { type Applied, type Fleet, type OtherReplica, otherStatus, type ReplicaStatus, selfStatus } from './fleet.ts'
-import { type ReplicaReport, readReport, type VersionCounts, versionKey } from './report.ts'
+import { type ReplicaState, readReport, type Self, type VersionCounts, versionKey } from './report.ts'
 
 /** How often, in ms, a replica tells of itself; more often where its lease is short. */
 const INTERVAL = 1000
@@ -21,18 +21,22 @@ const SOON = 20
 const PAUSE = 50
 /** Within this time, in ms, after Redis is back everybody has found that out. */
 const RETURN = 3000
+/** How long, in ms, an earlier run of the same store is shown after its lease: long enough for all to have seen it. */
+const FORMER = 60_000
 
 export type ReplicasOptions = {
   shared: SharedStore
   /** `<store id>-<run>`: one process. */
   id: string
   leaseMs: number
-  /** How this replica is now. */
-  report: () => ReplicaReport
+  /** How this replica is. */
+  self: Self
   /** Called with the number of the newest revision in Redis where another one is in force here; 0 = there is none. */
   onHead: (head: number) => void
   log: Log
   events: Pick<Events, 'publish'>
+  /** How long, in ms, an earlier run of this store that died is shown; default a minute. */
+  formerMs?: number
 }
 
 /** What is known of another replica besides what it tells. */
@@ -75,8 +79,9 @@ export class Replicas implements Fleet {
     return this.#self
   }
 
+  /** A revision of this replica is shared before a beat tells so. */
   get head(): number {
-    return this.#head
+    return Math.max(this.#head, this.#options.self.state().revision)
   }
 
   get redis(): { connected: boolean; failure: string | null } {
@@ -131,6 +136,10 @@ export class Replicas implements Fleet {
     this.#beatIn(SOON)
   }
 
+  get liveCount(): number {
+    return 1 + [...this.#others.values()].filter(({ isExpired }) => !isExpired).length
+  }
+
   others(): Iterable<OtherReplica> {
     return this.#others.values()
   }
@@ -152,7 +161,7 @@ export class Replicas implements Fleet {
   list(): ReplicaStatus[] {
     const now = performance.now()
     const others = [...this.#others.values()].map(other => otherStatus(other, now))
-    return [selfStatus(this.#options.report()), ...others].toSorted(byName)
+    return [selfStatus(this.#options.self.state()), ...others].toSorted(byName)
   }
 
   async applied(number: number, ms: number): Promise<Applied> {
@@ -168,10 +177,10 @@ export class Replicas implements Fleet {
 
   /** Who has applied a revision, as far as it is known; `isAsked`: since that was asked. */
   #appliedNow(number: number, isAsked: boolean): Applied {
-    const { shared, report } = this.#options
+    const { shared, self } = this.#options
     const silent = shared.failure === null ? 'Redis has not answered yet' : `Redis does not answer: ${shared.failure}`
     const live = [...this.#others.values()].filter(({ isGone }) => !isGone).map(other => other.report)
-    const replicas = [report(), ...live].toSorted(byName).map(({ id, name, revision, behind }) => {
+    const replicas = [self.state(), ...live].toSorted(byName).map(({ id, name, revision, behind }) => {
       const applied = revision >= number
       const why = behind?.message ?? (isAsked ? `it serves revision ${revision} still` : silent)
       return { id, name, revision, applied, error: applied ? null : why }
@@ -205,16 +214,17 @@ export class Replicas implements Fleet {
 
   async #beat(): Promise<void> {
     if (this.#closed) return
-    const { shared, id, leaseMs, report, onHead, log } = this.#options
+    const { shared, id, leaseMs, self, onHead, log } = this.#options
     const begun = performance.now()
     this.#begunAt = begun
     const hasNews = this.#hasNews
     this.#hasNews = false
     try {
-      const own = { ...report(), beats: ++this.#beats }
+      const own = self.report(++this.#beats)
       const { head, replicas } = await beat(shared, { id, report: JSON.stringify(own), leaseMs })
       this.#head = head
       this.#read(replicas, own)
+      this.#forgetFormer()
       this.askedAt = begun
       this.changes++
       if (hasNews) shared.tell('replica', { id })
@@ -229,7 +239,7 @@ export class Replicas implements Fleet {
   }
 
   /** Takes in how the others are. */
-  #read(replicas: readonly { id: string; report: string; leaseMs: number }[], own: ReplicaReport): void {
+  #read(replicas: readonly { id: string; report: string; leaseMs: number }[], own: ReplicaState): void {
     const now = performance.now()
     const isFirst = this.#answeredAt === Number.NEGATIVE_INFINITY
     this.#answeredAt = now
@@ -261,6 +271,18 @@ export class Replicas implements Fleet {
     if (!isFirst) this.#tellChanges(known, others)
   }
 
+  /** Takes earlier runs of the same store off the list, which would be long where turnout dies again and again. */
+  #forgetFormer(): void {
+    const { shared, id: own, leaseMs, formerMs = FORMER, log } = this.#options
+    const store = own.slice(0, own.lastIndexOf('-') + 1)
+    for (const [id, { leaseEnd }] of this.#others) {
+      if (!id.startsWith(store) || performance.now() - leaseEnd < leaseMs + formerMs) continue
+      leave(shared, id).catch(error => {
+        if (!(error instanceof RedisError)) log.error({ err: error }, 'unexpected error, trying again')
+      })
+    }
+  }
+
   #onLeft(id: string): void {
     this.#left.add(id)
     const known = this.#others.get(id)
@@ -275,9 +297,9 @@ export class Replicas implements Fleet {
   }
 
   /** Names that two have are told with the id. */
-  #label(own: ReplicaReport): void {
+  #label(own: ReplicaState): void {
     const all = [own, ...[...this.#others.values()].map(({ report }) => report)]
-    const label = ({ id, name }: ReplicaReport) =>
+    const label = ({ id, name }: ReplicaState) =>
       all.some(other => other.id !== id && other.name === name) ? `${name} (${id})` : name
     this.#self = label(own)
     for (const other of this.#others.values()) other.label = label(other.report)

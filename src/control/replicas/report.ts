@@ -1,6 +1,6 @@
 // What a replica tells the others of itself with every beat: which revision it serves, and what it has open and has
 // counted. The others read it as text from Redis, maybe of another release, so nothing in it is taken on trust.
-import type { Behind } from '../revisions.ts'
+import type { Behind } from './following.ts'
 
 /** What a replica has open of a version now, and what it has counted since it started. */
 export type VersionCounts = {
@@ -27,7 +27,8 @@ export type DrainReport = {
   isClear: boolean
 }
 
-export type ReplicaReport = {
+/** Who a replica is, and what it serves. */
+export type ReplicaState = {
   /** `<store id>-<run>`: one process. */
   id: string
   /** Name of the machine. */
@@ -40,15 +41,24 @@ export type ReplicaReport = {
   admin: string
   /** How long, in ms, it may be silent. */
   leaseMs: number
-  /** How often it has told of itself. */
-  beats: number
   /** Number of the revision it serves; 0 = none yet. */
   revision: number
   behind: Behind | null
+}
+
+export type ReplicaReport = ReplicaState & {
+  /** How often it has told of itself. */
+  beats: number
   /** Versions of which anything was counted. */
   versions: (VersionCounts & { service: string; version: string })[]
   /** Drains that it follows. */
   drains: DrainReport[]
+}
+
+/** What a replica can say of itself. */
+export interface Self {
+  state(): ReplicaState
+  report(beats: number): ReplicaReport
 }
 
 export const NO_COUNTS: Readonly<VersionCounts> = { inFlight: 0, tunnels: 0, requests: 0, errors: 0 }

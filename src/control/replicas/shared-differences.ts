@@ -8,6 +8,7 @@ import { markOf } from '../../store/redis/difference-keys.ts'
 import { pushDifferences } from '../../store/redis/push-differences.ts'
 import { parsedPart, readDifferences } from '../../store/redis/read-differences.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
+import { rememberClears } from '../../store/redis/remember-clears.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
 import type { RequestCounts } from '../differences-view.ts'
 import { described } from '../errors.ts'
@@ -79,8 +80,8 @@ export class SharedDifferences {
   readonly #own: OwnReport
   readonly #log: Log
   readonly #parts = new Map<string, Part>()
-  /** Marks of clears that are known, by service and version; the empty version stands for all. */
-  readonly #learned = new Map<string, number>()
+  /** Marks of clears that are known, by service. */
+  readonly #learned = new Map<string, Record<string, number>>()
   /** Marks of what was stored before this start. */
   readonly #stored = new Map<string, number>()
   /** Stands in for the mark where nothing is stored: all is found from now on. */
@@ -88,6 +89,8 @@ export class SharedDifferences {
   #timer: NodeJS.Timeout | null = null
   #pushing: Promise<void> | null = null
   #isFailing = false
+  /** Redis knows the marks that were learned. */
+  #isTaught = false
   /** Nothing is begun after this, by performance.now(). */
   #end = Number.POSITIVE_INFINITY
 
@@ -106,6 +109,7 @@ export class SharedDifferences {
     })
     shared.onConnect(() => {
       // It may be empty now.
+      this.#isTaught = false
       for (const part of this.#parts.values()) part.writtenAt = Number.NEGATIVE_INFINITY
       this.#pushIn(0)
     })
@@ -196,6 +200,7 @@ export class SharedDifferences {
 
   async #push(): Promise<void> {
     try {
+      await this.#teach()
       for (const { service, version } of this.#own.shadows()) {
         while (this.#sharing.shared.isConnected && performance.now() < this.#end) {
           if (!(await this.#pushSome(service, version))) break
@@ -215,6 +220,19 @@ export class SharedDifferences {
     }
   }
 
+  /** Before anything is written: a Redis that was emptied would take what was cleared. */
+  async #teach(): Promise<void> {
+    const { shared } = this.#sharing
+    if (this.#isTaught || !shared.isConnected) return
+    this.#isTaught = true
+    try {
+      for (const [service, marks] of this.#learned) await rememberClears(shared, service, marks)
+    } catch (error) {
+      this.#isTaught = false
+      throw error
+    }
+  }
+
   /** Writes a batch of what Redis does not have of a shadow; false when that was nothing. */
   async #pushSome(service: string, version: string): Promise<boolean> {
     const part = this.#partOf(service, version)
@@ -229,13 +247,16 @@ export class SharedDifferences {
     const { shared, storeId } = this.#sharing
     try {
       const mark = this.markOf(service, version)
-      const learned = this.#learnedOf(service, version)
-      const push = { service, version, storeId, mark, learned, run, begins, isWhole, requests, entries }
+      const push = { service, version, storeId, mark, run, begins, isWhole, requests, entries }
       const pushed = await pushDifferences(shared, push)
       if (pushed.outcome === 'written') {
         Object.assign(part, { begins: false, isWhole, requests, writtenAt: performance.now() })
       } else if (this.#parts.get(keyOf(service, version)) === part) {
         this.#parts.delete(keyOf(service, version))
+      }
+      if (pushed.outcome === 'missing') {
+        this.#isTaught = false
+        await this.#teach()
       }
       if (pushed.outcome === 'cleared' && pushed.mark > this.markOf(service, version)) {
         this.#forget(service, version, pushed.mark, null)
@@ -270,15 +291,15 @@ export class SharedDifferences {
   }
 
   #learn(service: string, version: string | null, mark: number): void {
-    this.#learned.set(keyOf(service, version ?? ''), mark)
+    const marks = this.#learned.get(service) ?? {}
+    this.#learned.set(service, { ...marks, [version ?? '']: mark })
     for (const [key, part] of this.#parts) {
       if (part.service === service && (version === null || part.version === version)) this.#parts.delete(key)
     }
   }
 
   #learnedOf(service: string, version: string): number {
-    const of = (name: string) => this.#learned.get(keyOf(service, name)) ?? 0
-    return Math.max(of(''), of(version))
+    return markOf(this.#learned.get(service) ?? {}, version)
   }
 
   /** Names of the others by store id; store ids of those that live; names of those that are silent and did not leave. */

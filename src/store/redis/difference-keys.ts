@@ -33,7 +33,7 @@ export function marksKey(keys: Keys, service: string): string {
   return keys.shared(`differences-cleared:${service}`)
 }
 
-export type Marks = Readonly<Record<string, string>>
+export type Marks = Readonly<Record<string, string | number>>
 
 /** When a version was cleared last, by itself or with its service; 0 = never. */
 export function markOf(marks: Marks, version: string): number {

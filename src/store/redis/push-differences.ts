@@ -10,8 +10,6 @@ const KEPT = 7 * 24 * 3_600_000
 export type DifferencesPush = DifferencesPart & {
   /** When the shadow was cleared last, as far as the replica knows; all it has was found since. */
   mark: number
-  /** The same if it was learned from Redis, else 0: a Redis that was emptied learns it again. */
-  learned: number
   /** Names the part, from its beginning to the next one. */
   run: string
   /** Begins the part: what Redis has of it is dropped. */
@@ -28,16 +26,15 @@ export type DifferencesPush = DifferencesPart & {
 export type DifferencesPushed = { outcome: 'written' | 'missing' } | { outcome: 'cleared'; mark: number }
 
 const SCRIPT = createScript(`#!lua
-local version, name, mark, learned, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local begins, isWhole, requests, kept = ARGV[6] == '1', ARGV[7], ARGV[8], ARGV[9]
+local version, name, mark, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local begins, isWhole, requests, kept = ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8]
 local marks = redis.call('HMGET', KEYS[1], '', version)
 local cleared = math.max(tonumber(marks[1] or 0), tonumber(marks[2] or 0))
 if cleared > mark then return {'cleared', cleared} end
 if not begins and redis.call('HGET', KEYS[2], 'run') ~= run then return {'missing', 0} end
-if learned > cleared then redis.call('HSET', KEYS[1], version, ARGV[4]) end
 if begins then redis.call('DEL', KEYS[2]) end
 redis.call('HSET', KEYS[2], 'run', run, 'mark', ARGV[3], 'isWhole', isWhole, 'requests', requests)
-for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[2], kept)
 redis.call('SADD', KEYS[3], name)
 return {'written', 0}
@@ -45,9 +42,9 @@ return {'written', 0}
 
 /** Throws a RedisError. */
 export async function pushDifferences(store: SharedStore, push: DifferencesPush): Promise<DifferencesPushed> {
-  const { service, version, mark, learned, run, begins, isWhole, requests, entries } = push
+  const { service, version, mark, run, begins, isWhole, requests, entries } = push
   const flag = (is: boolean) => (is ? '1' : '0')
-  const head = [version, partName(push), mark, learned, run, flag(begins), flag(isWhole), requests, KEPT]
+  const head = [version, partName(push), mark, run, flag(begins), flag(isWhole), requests, KEPT]
   const [outcome, cleared] = (await store.run((redis, keys) => {
     const used = [marksKey(keys, service), partKey(keys, push), partsKey(keys, service)]
     return runScript(redis, SCRIPT, used, [...head, ...entries.flat()])

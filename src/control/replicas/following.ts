@@ -1,0 +1,165 @@
+// How what is in force here follows what replicas share: the newest revision that this one can apply, and back to Redis
+// what that has lost. It has no queue of its own: revisions.ts calls it when the turn is its.
+import type { Log } from '../../observe/log.ts'
+import { Refusal } from '../errors.ts'
+import type { Events } from '../events.ts'
+import type { First } from '../first-revision.ts'
+import type { Revision } from '../revisions.ts'
+import type { StoredRevision } from '../stored-revision.ts'
+import type { SharedRevisions } from './shared-revisions.ts'
+
+/** A revision that the other replicas have and this one cannot apply. */
+export type Behind = { revision: number; message: string; since: string }
+
+/** What this replica has, and what may be done with it. */
+export interface History {
+  current(): Revision
+  get(number: number): StoredRevision | null
+  /** Hash of the config file that was loaded last. */
+  fileHash(): string | null
+  /** A shared revision with the fixed keys and in the environment of this replica. Throws a Refusal. */
+  served(revision: StoredRevision): Revision
+  /** Before anything runs: this one is the first. */
+  beginWith(revision: Revision): void
+  /** Brings `revision`, the last of these, into force, and stores them all. Throws a Refusal. */
+  adopt(revisions: readonly StoredRevision[], revision: Revision): Promise<void>
+  store(revision: Revision, fileHash: string | null): void
+  storeAdopted(revisions: readonly StoredRevision[], revision: Revision): void
+}
+
+export type FollowingOptions = {
+  shared: SharedRevisions
+  history: History
+  first: First
+  events: Pick<Events, 'publish'>
+  log: Log
+}
+
+export class Following {
+  /** What cannot be applied here. */
+  behind: Behind | null = null
+  /** What replicas share was seen. */
+  hasJoined = false
+  /** What is in force is the file of a start at which Redis was away, and is not stored. */
+  isProvisional = false
+  readonly #options: FollowingOptions
+  /** What the start adopts. */
+  #adopted: readonly StoredRevision[] = []
+
+  constructor(options: FollowingOptions) {
+    this.#options = options
+  }
+
+  /** Before anything runs: chooses the newest shared revision that can be served, where Redis can be asked. */
+  async begin(): Promise<void> {
+    const { shared, history } = this.#options
+    if (!shared.isConnected) return
+    try {
+      const { adopt } = await shared.plan(history.current(), number => history.get(number))
+      await this.#newestOf(adopt, async (revisions, revision) => {
+        history.beginWith(revision)
+        this.#adopted = revisions
+      })
+    } catch (error) {
+      this.#log(error)
+    }
+  }
+
+  /** It is served: stores what is not. What no replica shares yet is stored once it is shared. */
+  started(): void {
+    const { history, first } = this.#options
+    if (this.#adopted.length > 0) history.storeAdopted(this.#adopted, history.current())
+    else this.isProvisional = first.isNew
+    this.#adopted = []
+  }
+
+  /** Never throws: what cannot be applied here is in `behind`, all else is tried again at the next call. */
+  async follow(): Promise<void> {
+    try {
+      await this.#catchUp()
+    } catch (error) {
+      this.#log(error)
+    }
+  }
+
+  /** Before a change. Throws Refusal redis_unavailable, replica_behind. */
+  async beUpToDate(): Promise<void> {
+    await this.#catchUp()
+    if (this.behind === null) return
+    const { revision, message } = this.behind
+    const text = `this replica cannot apply revision ${revision}, so it cannot change it either: ${message}`
+    throw new Refusal('replica_behind', text)
+  }
+
+  async #catchUp(): Promise<void> {
+    const { shared, history } = this.#options
+    for (;;) {
+      const { adopt, push } = await shared.plan(history.current(), number => history.get(number))
+      if (push.length > 0) {
+        await this.#giveBack(push)
+        continue
+      }
+      if (adopt.length === 0) this.behind = null
+      else await this.#newestOf(adopt, (revisions, revision) => this.#adopt(revisions, revision))
+      this.hasJoined = true
+      return
+    }
+  }
+
+  async #adopt(revisions: readonly StoredRevision[], revision: Revision): Promise<void> {
+    await this.#options.history.adopt(revisions, revision)
+    this.isProvisional = false
+  }
+
+  /** Publishes what Redis does not have (any more); another replica may do so at the same time. */
+  async #giveBack(revisions: readonly StoredRevision[]): Promise<void> {
+    const { shared, history, first, log } = this.#options
+    const current = history.current()
+    for (const revision of revisions) {
+      const { number } = revision
+      const isSeed = revisions.length === 1 && revision === current
+      const fileHash = isSeed ? (this.isProvisional ? first.fileHash : history.fileHash()) : null
+      const isPublished =
+        (await shared.publish(revision, fileHash, number - 1)) ||
+        (isSeed && (await shared.publish(revision, fileHash, 0)))
+      if (!isPublished) return
+      log.info({ revision: number }, `revision ${number} is shared with the other replicas`)
+    }
+    if (!this.isProvisional) return
+    history.store(current, first.fileHash)
+    this.isProvisional = false
+  }
+
+  /** Tries these revisions from the newest on; what is older than the first that can be taken comes with it. */
+  async #newestOf(
+    revisions: readonly StoredRevision[],
+    take: (revisions: readonly StoredRevision[], revision: Revision) => Promise<void>,
+  ): Promise<void> {
+    for (let i = revisions.length - 1; i >= 0; i--) {
+      const isNewest = i === revisions.length - 1
+      try {
+        await take(revisions.slice(0, i + 1), this.#options.history.served(revisions[i]!))
+        if (isNewest) this.behind = null
+        return
+      } catch (error) {
+        if (!(error instanceof Refusal) || error.code === 'stopping') throw error
+        if (isNewest) this.#fallBehind(revisions[i]!.number, error)
+      }
+    }
+  }
+
+  #fallBehind(revision: number, { message }: Refusal): void {
+    const { history, log, events } = this.#options
+    if (this.behind?.revision === revision && this.behind.message === message) return
+    this.behind = { revision, message, since: new Date().toISOString() }
+    const what = `revision ${revision} of the other replicas cannot be applied here, ${history.current().number} stays`
+    log.error({ revision }, `${what}: ${message}`)
+    events.publish({ kind: 'replica', actor: 'turnout', reason: message, revision, message: what })
+  }
+
+  #log(error: unknown): void {
+    const isExpected = error instanceof Refusal && ['redis_unavailable', 'stopping'].includes(error.code)
+    if (isExpected) return
+    this.#options.log.error({ err: error }, 'what other replicas published could not be followed, trying again')
+  }
+}
