@@ -89,8 +89,9 @@ class Recorder extends Writable {
 }
 
 /** What is printed of these mirrors; `columns` where it is a terminal. */
-async function printed(mirrors: Written[], columns: number | null = null): Promise<string[]> {
-  const { url } = await startApi(JSON.stringify({ service: 'shop', noise: 'subtracted', mirrors }))
+async function printed(mirrors: Written[], columns: number | null = null, view: Written = {}): Promise<string[]> {
+  const whole = { service: 'shop', noise: 'subtracted', complete: true, missing: [], mirrors }
+  const { url } = await startApi(JSON.stringify({ ...whole, ...view }))
   const stream = new Recorder(columns)
   const screen = new Screen(stream as ScreenStream)
   const client = new AdminClient({ url, env: {} })
@@ -240,6 +241,13 @@ test('control characters in what a shadow answered do not reach the terminal', a
   const lines = await printed([mirror({ endpoints })])
   expect(lines.join('\n')).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/)
   expect(lines).toContain('      41 missing; in ?[2J primary "?]0;owned?", shadow absent')
+})
+
+test('a report in which replicas are missing says so first', async () => {
+  const some = await printed([], null, { complete: false, missing: ['edge-1', 'edge-2'] })
+  expect(some.slice(0, 2)).toEqual(['This is not all: what edge-1, edge-2 found may be missing.', ''])
+  const [line] = await printed([mirror({ endpoints: [] })], null, { complete: false })
+  expect(line).toBe('This is not all: what other replicas found may be missing.')
 })
 
 test('--json and --jsonl print what the API answered', async () => {

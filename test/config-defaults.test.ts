@@ -140,6 +140,7 @@ it('fills in the rest of health checks that are on', () => {
     rise: 2,
     fall: 3,
     expect: ['200-399'],
+    shared: false,
   })
 })
 

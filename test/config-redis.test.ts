@@ -61,8 +61,8 @@ describe('URLs', () => {
     ['redis+cluster://a,,b', 'the URL names no valid host'],
     ['redis://[1.2.3.4]', 'the URL names no valid host'],
     [`redis://:${PASSWORD}@h`, 'the URL names no valid host'],
-    ['redis://h:0', 'the URL has port 0'],
-    ['redis://h:70000', 'the URL has port 70000'],
+    ['redis://h:0', 'the URL has a port that does not exist'],
+    ['redis://h:70000', 'the URL has a port that does not exist'],
     ['redis://h/x', 'the URL does not end with a database number'],
     ['redis://h?db=1', 'the URL has a query or fragment'],
     ['redis+sentinel://h', 'the URL does not say what the sentinels call the primary'],
@@ -92,7 +92,7 @@ it('fills in what is not written', () => {
 })
 
 it.each([
-  ['prefix: a', '2:1: CONFIG_MISSING redis.url: the key "url" is missing. Add "url:" here.'],
+  ['prefix: a', '2:3: CONFIG_MISSING redis.url: the key "url" is missing. Add "url:" here.'],
   ['url: ""', 'CONFIG_EMPTY redis.url: the text is empty.'],
   ['url: redis://h\nprefix: "a{b}"', 'CONFIG_FORMAT redis.prefix: "a{b}" is not a prefix.'],
   ['url: redis://h\nlease: 999ms', 'CONFIG_RANGE redis.lease: "999ms" is out of range. Choose from 1s to 5m.'],

@@ -23,6 +23,10 @@ describe('health', () => {
   })
 })
 
+it('shares probes where there is a Redis', () => {
+  expect(problemsOf(`redis: { url: "redis://127.0.0.1:6379" }\n${withService('health: { shared: true }')}`)).toEqual([])
+})
+
 it.each([
   ['204', { low: 204, high: 204 }],
   ['200-399', { low: 200, high: 399 }],
@@ -101,7 +105,12 @@ describe('says what is wrong with', () => {
     [
       'a key of health that is none',
       'health: { url: /healthz }',
-      '11:15: CONFIG_UNKNOWN_KEY services[0].health.url: unknown key "url". Known here: path, interval, timeout, rise, fall, expect.',
+      '11:15: CONFIG_UNKNOWN_KEY services[0].health.url: unknown key "url". Known here: path, interval, timeout, rise, fall, expect, shared.',
+    ],
+    [
+      'shared probes of a turnout that is alone',
+      'health: { shared: true }',
+      '11:23: CONFIG_CONFLICT services[0].health.shared: replicas take turns through Redis, and there is none in the config. Add redis: { url: … }, or remove shared.',
     ],
     [
       'ejection after no failure',

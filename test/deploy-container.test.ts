@@ -21,6 +21,9 @@ const stages = dockerfile
   .map(stage => stage.trim().split('\n').filter(Boolean))
 const image = stages.at(-1)!
 
+/** What the linter of Compose files finds. */
+type Finding = { rule: string; message: string; line: number }
+
 const instruction = (name: string): string => {
   const found = image.filter(line => line.startsWith(`${name} `))
   if (found.length !== 1) throw new Error(`${found.length} × ${name}`)
@@ -98,8 +101,10 @@ describe('config/compose.yaml', () => {
       'require-quotes-in-ports': [2, { quoteType: 'double' }],
     }
     const linter = new DCLinter({ rules, quiet: false, debug: false, exclude: [] } as never)
-    const messages = linter.lintFiles([configPath('compose.yaml')], false).flatMap(result => result.messages)
-    expect(messages.map(({ rule, message, line }) => `${line}: ${rule} ${message}`)).toEqual([])
+    const messages = linter
+      .lintFiles([configPath('compose.yaml')], false)
+      .flatMap(({ messages }: { messages: Finding[] }) => messages)
+    expect(messages.map(({ rule, message, line }: Finding) => `${line}: ${rule} ${message}`)).toEqual([])
   })
 
   test('publishes to this machine only', () => {

@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { keysOf } from '../src/store/redis/keys.ts'
-import { Api, startVersion } from './support/release.ts'
 import { type RedisServer, startRedis } from './support/redis.ts'
+import { Api, startVersion } from './support/release.ts'
 import { poll, shop, startLocal } from './support/turnout.ts'
 
 const docs = readFileSync(new URL('../docs/replicas.md', import.meta.url), 'utf8')
@@ -13,7 +13,10 @@ const PASSWORD = 'kept by nobody'
 /** The `ACL SETUSER` line of the docs, as arguments. */
 function aclRule(): string[] {
   const lines = docs.match(/^ACL SETUSER turnout [^`]*?(?=\n```)/m)
-  return lines![0].replaceAll(/\\\n\s*/g, '').replace('PASSWORD', PASSWORD.replaceAll(' ', '_')).split(/\s+/)
+  return lines![0]
+    .replaceAll(/\\\n\s*/g, '')
+    .replace('PASSWORD', PASSWORD.replaceAll(' ', '_'))
+    .split(/\s+/)
 }
 
 async function denied(redis: RedisServer): Promise<string> {
@@ -45,32 +48,46 @@ test('the ACL user of the docs may do all that replicas need', async () => {
   await api.must('POST', '/v1/services/shop/rollback', {})
   expect((await turnout.get('/', user)).status).toBe(200)
   await api.must('POST', '/v1/services/shop/explain', { headers: user })
-  await poll(async () => {
-    const { reports } = await api.must('GET', '/v1/services/shop/differences')
-    return reports.some((report: { comparisons: object }) => Object.keys(report.comparisons).length > 0)
-  }, 'the copies are compared')
+  const compared = async () => (await turnout.scrape()).sum('turnout_mirror_comparisons_total')
+  await poll(async () => (await compared()) > 0, 'a copy is compared')
+  expect(await api.must('GET', '/v1/services/shop/differences')).toMatchObject({ complete: true, missing: [] })
   await api.must('DELETE', '/v1/services/shop/differences')
   expect(await api.must('GET', '/v1/replicas')).toMatchObject({
     redis: { connected: true, failure: null },
     replicas: [{ state: 'live', behind: null }],
   })
+  // What is compared from now on is shared when it stops.
+  const before = await compared()
+  expect((await turnout.get('/', user)).status).toBe(200)
+  await poll(async () => (await compared()) > before, 'one more copy is compared')
   const keys = keysOf('turnout')
   expect(Number(await redis.cli('EXISTS', keys.pin('shop', 'ann'), keys.revisions, keys.replicas))).toBe(3)
   await turnout.close()
   expect(await denied(redis)).toBe('')
-  expect((await turnout.log.filter(({ level }) => level === 'error')).map(({ msg }) => msg)).toEqual([])
+  expect(turnout.log.filter(({ level }) => level === 'error').map(({ msg }) => msg)).toEqual([])
+  expect(await redis.cli('KEYS', '*differences*')).not.toBe('')
 })
 
 test('and nothing else: no foreign key, no other channel, nothing that concerns the server', async () => {
   const redis = await startRedis()
   await redis.cli(...aclRule())
   const mayNot = async (...command: string[]) =>
-    expect(await redis.cli('ACL', 'DRYRUN', 'turnout', ...command), command.join(' ')).toMatch(/has no permissions|no permissions/)
+    expect(await redis.cli('ACL', 'DRYRUN', 'turnout', ...command), command.join(' ')).toMatch(
+      /has no permissions|no permissions/,
+    )
   expect(await redis.cli('ACL', 'DRYRUN', 'turnout', 'GET', '{turnout}:file')).toBe('OK')
   await mayNot('GET', 'session:1')
   await mayNot('SET', 'turnoutish', '1')
   await mayNot('PUBLISH', 'news', 'x')
-  for (const command of [['FLUSHALL'], ['CONFIG', 'GET', '*'], ['KEYS', '*'], ['ACL', 'LIST'], ['SHUTDOWN'], ['DEBUG', 'JMAP'], ['CLIENT', 'LIST']]) {
+  for (const command of [
+    ['FLUSHALL'],
+    ['CONFIG', 'GET', '*'],
+    ['KEYS', '*'],
+    ['ACL', 'LIST'],
+    ['SHUTDOWN'],
+    ['DEBUG', 'JMAP'],
+    ['CLIENT', 'LIST'],
+  ]) {
     await mayNot(...command)
   }
 })
@@ -79,7 +96,7 @@ test('a pin costs what the docs say', async () => {
   const redis = await startRedis()
   const [, figure] = docs.match(/(\d+) bytes a pin/) as unknown as [string, string]
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await redis.cli('INFO', 'memory'))![1])
-  const pins = 100_000
+  const pins = 30_000
   const keys = keysOf('turnout')
   // What pin.ts stores, in bulk.
   const script = `for i = 1, ${pins} do redis.call('SET', ARGV[1] .. string.format('%022d', i), 'green', 'PX', 86400000) end`

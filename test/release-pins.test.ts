@@ -60,7 +60,7 @@ test('not one of them changes version while the weights change ten times', async
   const counts = Object.fromEntries(
     ['memory', 'found', 'new', 'moved', 'late', 'down'].map(outcome => [
       outcome,
-      scrape.sum('turnout_pin_lookups_total', { outcome }),
+      scrape.sum('turnout_pin_lookups_total', `outcome="${outcome}"`),
     ]),
   )
   expect(counts).toMatchObject({ new: 0, moved: 0, down: 0 })

@@ -200,6 +200,25 @@ test('replicas of one machine are told apart by their ids', async () => {
   expect([one.replicas.self, two.replicas.self]).toEqual(['m (id-1)', 'm (id-2)'])
 })
 
+test('earlier runs of a store that died are listed only for a while once it runs again', async () => {
+  const { redis, a, b } = await three({ settled: true })
+  const start = (run: number) =>
+    new Edge({ url: redis.url, name: 's', id: `store-${run}`, lease: LEASE, formerMs: 300 }).start()
+  const beatsOf = (id: string) => [...a.replicas.others()].find(({ report }) => report.id === id)?.report.beats ?? 0
+  for (const run of [1, 2]) {
+    const edge = await start(run)
+    const beats = await poll(() => beatsOf(edge.id), 'that it is seen')
+    await poll(() => beatsOf(edge.id) > beats, 'that it is seen again')
+    await edge.die()
+  }
+  const ids = () => a.replicas.list().flatMap(({ id }) => (id.startsWith('store-') ? [id] : []))
+  expect(ids()).toEqual(['store-1', 'store-2'])
+  await start(3)
+  await poll(() => ids().join() === 'store-3', 'the dead runs are forgotten')
+  await b.die()
+  await poll(() => a.seen().gone.join() === 'b', 'b gone')
+})
+
 test('a report that cannot be read is that of a replica that has applied nothing', () => {
   for (const text of ['', 'null', '[]', '"x"', '{"versions":3,"drains":[null],"revision":"9","behind":[]}']) {
     const { report } = readReport('x', text)
@@ -210,7 +229,7 @@ test('a report that cannot be read is that of a replica that has applied nothing
 
 test('a turnout without Redis is a fleet of one', async () => {
   const report = { ...readReport('x', JSON.stringify({ name: hostname(), revision: 4 })).report }
-  const alone = new Alone(() => report)
+  const alone = new Alone({ state: () => report })
   expect(alone.list()).toMatchObject([{ id: 'x', revision: 4, state: 'live', isSelf: true }])
   expect([alone.head, alone.redis, alone.self, alone.others()]).toEqual([4, null, null, []])
   expect(await alone.applied(4)).toMatchObject({ complete: true, replicas: [{ applied: true }] })

@@ -34,7 +34,7 @@ const CONFIG = configOf(
 )
 
 type Peer = { id: string; name: string; state: 'live' | 'gone' }
-type Options = { dir?: string; pushPause?: number; isDeaf?: boolean }
+type Options = { dir?: string; pushPause?: number; isDeaf?: boolean; aheadMs?: number }
 
 /** Replicas as far as differences go; all know all. */
 class Fleet {
@@ -45,8 +45,8 @@ class Fleet {
     this.redis = redis
   }
 
-  /** `isDeaf`: it hears no news. */
-  async start(name: string, { dir = stateDir(), pushPause = PAUSE, isDeaf = false }: Options = {}) {
+  /** `isDeaf`: it hears no news; `aheadMs`: of its clock. */
+  async start(name: string, { dir = stateDir(), pushPause = PAUSE, isDeaf = false, aheadMs = 0 }: Options = {}) {
     const shared = await openShared(this.redis.url)
     if (isDeaf) vi.spyOn(shared, 'onNews').mockImplementation(() => {})
     const store = new Store(dir)
@@ -58,6 +58,7 @@ class Fleet {
     const storeId = store.replicaId()
     const peer: Peer = { id: `${storeId}-${this.peers.length}`, name, state: 'live' }
     this.peers.push(peer)
+    const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + aheadMs)
     const differences = new Differences({
       ...{ store, events, log },
       revisions: { current: { config: CONFIG } } as never,
@@ -67,6 +68,7 @@ class Fleet {
       } as never,
       sharing: { shared, storeId, replicas: () => this.peers, pushPause },
     })
+    clock.mockRestore()
     let isClosed = false
     const close = async () => {
       if (isClosed) return
@@ -176,8 +178,8 @@ test('cleared on one replica is cleared on all, and nothing of it comes back', a
   const [a, b] = [await fleet.start('a'), await fleet.start('b')]
   // Misses the news, and writes nothing by itself.
   const deaf = await fleet.start('deaf', { isDeaf: true, pushPause: NEVER })
-  // Misses the news, and learns when it writes.
-  const late = await fleet.start('late', { isDeaf: true })
+  // Misses the news, and learns when it writes, whatever its clock says.
+  const late = await fleet.start('late', { isDeaf: true, aheadMs: NEVER })
   const stopped = await fleet.start('stopped')
   for (const replica of [a, b, late, stopped]) replica.found(10)
   for (const replica of [a, b]) replica.found(3, { version: 'red' })
@@ -249,6 +251,9 @@ test('without Redis a replica shows its own and says so, and when it is back, em
   deaf.found(1, { version: 'red' })
   await deaf.close()
   await agree([a, b], { green: 33, red: 1, complete: true })
+  // Emptied under a connection that holds: what nobody is there to write again is lost.
+  await redis.cli('flushall')
+  await agree([a, b], { green: 33, complete: true })
 })
 
 test('while Redis is full the report is not complete; it is told once, and is whole when there is room', async () => {

@@ -30,7 +30,7 @@ const pin = createHmac('sha256', 'k').update('turnout-sticky-v1\0shop\0grey').di
 function select(selector: Selector, written: Written) {
   const out = new Selection()
   // What an earlier request left in the reused object must not show.
-  Object.assign(out, { version: 3, reason: 5, key: 'old', rule: 'old', setCookie: 'old' })
+  Object.assign(out, { version: 3, reason: 5, key: 'old', rule: 'old', setCookie: 'old', needsPin: true })
   selector.select(request(written), out)
   return { ...out, version: versions[out.version], reason: REASONS[out.reason] }
 }
@@ -39,7 +39,7 @@ describe('order', () => {
   const named = { 'x-turnout-version': 'green' }
   const group = { 'x-group': 'beta' }
   const user = { 'x-user-id': 'u1' }
-  const fixed = { key: null, rule: null, setCookie: null }
+  const fixed = { key: null, rule: null, setCookie: null, needsPin: false }
 
   test('override before rule before sticky before hash before weight', () => {
     const selector = new Selector(everything)
@@ -186,6 +186,7 @@ describe('a rule with weights', () => {
         rule: 'half',
         key: `u${i}`,
         setCookie: null,
+        needsPin: false,
       })
       seen.add(chosen.version!)
     }

@@ -217,10 +217,10 @@ test('the store of a newer turnout is not touched', async () => {
   const dir = await usedDir()
   const file = join(dir, 'turnout.db')
   const db = new DatabaseSync(file)
-  db.exec('PRAGMA user_version = 3')
+  db.exec('PRAGMA user_version = 4')
   db.close()
   expect(failure(() => new Store(dir))).toBe(
-    `${file} is of a newer turnout (layout 3, this one knows 2). Run that version, or name another state directory.`,
+    `${file} is of a newer turnout (layout 4, this one knows 3). Run that version, or name another state directory.`,
   )
 })
 

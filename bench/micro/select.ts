@@ -1,6 +1,7 @@
 // What matching and selecting cost per request, in nanoseconds: `node bench/micro/select.ts`.
 // Requests are read from raw heads as the data plane does, so every string is a fresh slice.
 import { Router } from '../../src/route/match.ts'
+import { PinMemory, PinnedService } from '../../src/route/pinned.ts'
 import type { RequestView } from '../../src/route/request-view.ts'
 import { Selection, Selector, type SelectorInput } from '../../src/route/select.ts'
 
@@ -70,11 +71,8 @@ const FIELDS = {
   'accept-language': 'de',
   'x-request-id': '0123456789abcdef',
 }
-const views = (path: (i: number) => string) =>
-  Array.from(
-    { length: 1000 },
-    (_, i) => new HeadView(path(i), { ...FIELDS, 'x-user-id': `user-${i * 7919}`, dnt: '1' }),
-  )
+const views = (path: (i: number) => string, length = 1000) =>
+  Array.from({ length }, (_, i) => new HeadView(path(i), { ...FIELDS, 'x-user-id': `user-${i * 7919}`, dnt: '1' }))
 
 function service(weights: Record<string, number>, by: SelectorInput['split']['by']): SelectorInput {
   return {
@@ -91,6 +89,7 @@ const plain = views(() => '/')
 const out = new Selection()
 const byUser = [{ header: 'x-user-id' }]
 const two = service({ blue: 90, green: 10 }, byUser)
+const byHash = new Selector(two)
 const override = { header: 'x-turnout-version', cookie: 'turnout-version', from: ['127.0.0.0/8', '::1/128'] }
 for (const [label, input] of [
   ['select: 1 version', service({ blue: 1 }, [])],
@@ -102,6 +101,18 @@ for (const [label, input] of [
   const selector = new Selector(input)
   measure(label, plain, view => selector.select(view, out))
 }
+
+// Users of a store: as many as a worker remembers, all of them or a few of them coming.
+const memory = new PinMemory()
+const input = { service: 'shop', versions: two.versions, cells: [0, 0], ttlMs: 60_000, accepts: [true, true] }
+const pins = new PinnedService(input, memory, { cells: new Float64Array(64) })
+memory.follow([pins])
+for (let i = 0; i < 50_000; i++) pins.remember(`user-${i * 7919}`, 'blue', Number.POSITIVE_INFINITY)
+const pinned = new Selector({ ...two, pins })
+measure('select: 2 versions, header key, pinned in memory', plain, view => pinned.select(view, out))
+const everybody = views(() => '/', 50_000)
+measure('select: 2 versions, header key; 50,000 users', everybody, view => byHash.select(view, out))
+measure('select: 2 versions, header key, pinned; 50,000 users', everybody, view => pinned.select(view, out))
 
 const one = new Router([{ hosts: [], path: { prefix: '/' }, target: 'all' }])
 measure('match: 1 route for everything', plain, view => one.match(view))

@@ -60,7 +60,12 @@ export async function diffs(
     screen.line(text)
     return 0
   }
-  const { mirrors } = value
+  const { mirrors, complete, missing } = value
+  if (complete === false) {
+    const whose = missing.length === 0 ? 'other replicas' : missing.join(', ')
+    screen.line(screen.paint(`This is not all: what ${whose} found may be missing.`, 'yellow'))
+    screen.line()
+  }
   if (mirrors.length === 0) {
     screen.line(`${service} has no mirror${version === undefined ? '' : ` to ${version}`}, so nothing is compared.`)
     screen.line('traffic.mirrors of the service in the config copies its requests to a version.')

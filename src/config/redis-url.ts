@@ -77,7 +77,10 @@ function addressOf(text: string, defaultPort: number): RedisAddress {
     throw new RedisUrlError(message, `Write ${FORMS}; "/", "?", "#" and "@" of a password are percent-encoded.`)
   }
   const port = Number(match?.[3] ?? defaultPort)
-  if (port < 1 || port > 65535) throw new RedisUrlError(`the URL has port ${port}`, 'Choose a port from 1 to 65535.')
+  // What looks like the port may be a piece of a password.
+  if (port < 1 || port > 65535) {
+    throw new RedisUrlError('the URL has a port that does not exist', 'Choose one from 1 to 65535.')
+  }
   return { host, port }
 }
 

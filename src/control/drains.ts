@@ -1,12 +1,12 @@
 // Versions on their way out: active → draining → drained. Follows the drains of the revision in force, watches what
 // each version still has open on all workers, ends that at the deadlines, and tells when nothing is left on any replica.
-import type { Config, ServiceConfig } from '../config/schema.ts'
-import { parseDuration } from '../config/units.ts'
+import type { Config } from '../config/schema.ts'
 import { VERSION_CELL } from '../observe/cells.ts'
 import type { Log } from '../observe/log.ts'
 import type { Series } from '../observe/series.ts'
 import type { ToWorker } from '../snapshot/protocol.ts'
 import { DrainTally, type TallySource } from './drain-tally.ts'
+import { deadlines, drainOf, endsOf, spreadOf } from './drain-times.ts'
 import { described, Refusal } from './errors.ts'
 import type { Events } from './events.ts'
 import type { Fleet } from './replicas/fleet.ts'
@@ -19,9 +19,6 @@ import { checkVersion, serviceOf } from './written-service.ts'
 
 /** How often, in ms, the counters are read while something drains. */
 const POLL = 25
-/** Between the first and the last client that is sent away, in ms: all at once they would come back as a herd. */
-const SPREAD_LEAST = 100
-const SPREAD_MOST = 5000
 /** What is still open so long, in ms, after all of it should have ended is told again. */
 const PATIENCE = 2000
 /** Pinned users who could not be moved are tried again so much later, in ms. */
@@ -364,32 +361,6 @@ function summed({ tally, own, fleet }: Followed): Counted & { lost: number } {
     pinnedRequests: pinnedRequests + (fleet?.pinnedRequests ?? 0),
     lost: fleet?.lost ?? 0,
   }
-}
-
-/** When what is left is told to end for the first time. */
-function endsOf({ since, deadline, tunnelDeadline, keepPinned }: Drain) {
-  const end = Date.parse(deadline)
-  // Pinned users are sent there until then: they are moved first, and what they began may take a little longer.
-  const grace = keepPinned ? spreadOf(end - Date.parse(since)) : 0
-  return { endRequestsAt: end + grace, endTunnelsAt: Date.parse(tunnelDeadline) + grace }
-}
-
-/** A tenth of the drain, within bounds. */
-function spreadOf(length: number): number {
-  return Math.min(Math.max(length / 10, SPREAD_LEAST), SPREAD_MOST)
-}
-
-function deadlines({ deadline, tunnelDeadline }: Drain): string {
-  return `requests until ${deadline}, tunnels until ${tunnelDeadline}`
-}
-
-/** The drain of a version that nobody can be sent to any more. */
-function drainOf(service: string, version: string, { deadline, tunnels }: ServiceConfig['drain']): Drain {
-  const now = Date.now()
-  const after = (time: string) => new Date(now + parseDuration(time)).toISOString()
-  const since = new Date(now).toISOString()
-  const times = { since, deadline: after(deadline), tunnelDeadline: after(tunnels) }
-  return { service, version, cause: 'drain', ...times, keepPinned: false, weight: 0 }
 }
 
 function hasVersion({ services }: Config, service: string, version: string): boolean {

@@ -128,12 +128,13 @@ export class Exchange implements ResponseSink, Timed {
     this.#choose(head, requestId)
   }
 
-  /** The user who is asked for is to get this version. */
-  onPin({ head, requestId, key }: PinWait, version: number, wasPinned: boolean): void {
+  /** The user who is asked for is to get this version. False when it has to choose once more. */
+  onPin({ head, requestId, key }: PinWait, version: number, wasPinned: boolean): boolean {
     const { plane } = this.client
     const snapshot = plane.current()
+    const isInForce = snapshot === this.snapshot
     this.#wait = null
-    if (snapshot === this.snapshot) {
+    if (isInForce) {
       this.#route!.service.selector.settle(head, key, version, wasPinned, plane.selection)
       this.#begin(head, requestId)
     } else {
@@ -144,9 +145,11 @@ export class Exchange implements ResponseSink, Timed {
       this.#choose(head, requestId)
     }
     if (this.#wait === null) plane.freeHead(head)
-    if (this.#connection === null) return
-    this.flushRequest()
-    this.client.resumeBody()
+    if (this.#connection !== null) {
+      this.flushRequest()
+      this.client.resumeBody()
+    }
+    return isInForce
   }
 
   /** Gives it a route, and a version unless that has to wait. */

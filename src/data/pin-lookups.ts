@@ -13,8 +13,11 @@ const MOST_OPEN = 10_000
 
 /** A request that waits for the pin of its user. */
 export interface PinWaiter {
-  /** The user is to get this version; `wasPinned` says whether he was pinned to it before. Told once, never from within `ask`. */
-  onPin(version: number, wasPinned: boolean): void
+  /**
+   * The user is to get this version; `wasPinned` says whether it is that of an earlier request. Told once, never from
+   * within `ask`. False when the request has no use for it any more, and is not to be counted.
+   */
+  onPin(version: number, wasPinned: boolean): boolean
 }
 
 /** The pin of one user, being looked up. */
@@ -46,8 +49,7 @@ export class PinLookup {
     for (const [i, waiter] of waiters.entries()) {
       // The first one pinned the user; the others find the pin.
       const own = i > 0 && (outcome === 'new' || outcome === 'moved') ? 'found' : outcome
-      this.service.count(version, own)
-      waiter.onPin(version, own === 'memory' || own === 'found')
+      if (waiter.onPin(version, own === 'memory' || own === 'found')) this.service.count(version, own)
     }
   }
 }
@@ -101,6 +103,8 @@ class Batch {
 
 export class PinLookups {
   readonly memory = new PinMemory()
+  /** How long, in ms, a request waits at most. */
+  waitMs = WAIT_MS
   #port: MessagePort | null = null
   /** What is asked with the next message. */
   #next: Batch | null = null
@@ -174,7 +178,7 @@ export class PinLookups {
       return
     }
     this.#port.postMessage(batch.message(number))
-    batch.timer = setTimeout(() => this.#onTimeout(batch), WAIT_MS)
+    batch.timer = setTimeout(() => this.#onTimeout(batch), this.waitMs)
   }
 
   #begin(service: PinnedService, key: string, wanted: number): PinLookup {

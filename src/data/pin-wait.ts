@@ -31,10 +31,10 @@ export class PinWait implements PinWaiter {
     return true
   }
 
-  onPin(version: number, wasPinned: boolean): void {
-    if (this.#lookup === null) return
+  onPin(version: number, wasPinned: boolean): boolean {
+    if (this.#lookup === null) return false
     this.#lookup = null
-    this.#exchange.onPin(this, version, wasPinned)
+    return this.#exchange.onPin(this, version, wasPinned)
   }
 
   /** The request is over. */

@@ -15,13 +15,14 @@ const MOST_BESIDE_REDIS = 500_000
 /** The same without Redis, where nobody else knows them. */
 const MOST_ALONE = 1_000_000
 /** Lookups that are under way to Redis at once: more would wait there for longer than an answer may take. */
-const WINDOW = 256
+const WINDOW = 128
 /** Lookups that may wait for Redis, those under way included. */
 const MOST_LOOKUPS = 20_000
 /** Ms between two times that Redis is told what it did not take. */
 const SHARE_MS = 1000
-/** Ms that a new keeper may take to reach Redis before anyone asks it. */
+/** Ms that a new keeper may take to reach Redis before anyone asks it, where an attempt has failed and at most. */
 const READY_MS = 1000
+const READY_MOST_MS = 3000
 /** Ms in which it tells Redis the rest at the end. */
 const FAREWELL_MS = 500
 
@@ -76,7 +77,8 @@ export class Keeper {
     this.#sharing = sharing
     this.#timers.push(
       setInterval(() => sharing.run(), SHARE_MS),
-      setTimeout(() => this.#ready.resolve(), READY_MS),
+      setTimeout(() => store.failure !== null && this.#ready.resolve(), READY_MS),
+      setTimeout(() => this.#ready.resolve(), READY_MOST_MS),
     )
     redis.connect()
   }

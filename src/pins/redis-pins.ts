@@ -26,6 +26,9 @@ export class RedisPins {
   #mark: string | null = null
   #timer: NodeJS.Timeout | null = null
   #isLooking = false
+  /** A command was lost since the last look, and since the last contact: a node of a Cluster may be away. */
+  #wasCut = false
+  #isCut = false
   #isClosed = false
 
   constructor(store: SharedStore, events: RedisEvents) {
@@ -79,8 +82,8 @@ export class RedisPins {
       this.#breaker.ended(true)
       return answer
     } catch (error) {
-      console.log(String(error))
       this.#breaker.ended(isAnswer(error))
+      if (error instanceof RedisError && error.reason === 'disconnected') this.#wasCut = true
       return null
     }
   }
@@ -108,7 +111,11 @@ export class RedisPins {
   }
 
   #reached(mark: string | null): void {
-    if (this.#isClosed || (this.isUp && mark === this.#mark)) return
+    // The node is back, perhaps without what it had, once nothing is lost any more.
+    const isWhole = this.#isCut && !this.#wasCut
+    this.#isCut = this.#wasCut || (this.#isCut && !isWhole)
+    this.#wasCut = false
+    if (this.#isClosed || (this.isUp && mark === this.#mark && !isWhole)) return
     this.#mark = mark
     this.#contact++
     this.#breaker.close()

@@ -3,9 +3,11 @@
 import { onTestFinished } from 'vitest'
 import { Drains } from '../../src/control/drains.ts'
 import type { Event } from '../../src/control/events.ts'
+import type { Behind } from '../../src/control/replicas/following.ts'
 import { OwnReport } from '../../src/control/replicas/own-report.ts'
 import { Replicas } from '../../src/control/replicas/replicas.ts'
-import type { Behind, CommitListener, Revision } from '../../src/control/revisions.ts'
+import type { Self } from '../../src/control/replicas/report.ts'
+import type { CommitListener, Revision } from '../../src/control/revisions.ts'
 import { NO_TRAFFIC_STATE, type TrafficState } from '../../src/control/traffic-state.ts'
 import { REASONS, ROW, VERSION_CELL } from '../../src/observe/cells.ts'
 import { Counters } from '../../src/observe/counters.ts'
@@ -14,6 +16,7 @@ import type { Series } from '../../src/observe/series.ts'
 import type { ToWorker } from '../../src/snapshot/protocol.ts'
 import { SharedStore } from '../../src/store/redis/shared-store.ts'
 import { inForce, shopDocument } from './in-force.ts'
+import { redisConfig } from './shared-store-suite.ts'
 import { poll } from './turnout.ts'
 
 const VERSIONS = ['blue', 'green']
@@ -37,7 +40,7 @@ export function draining(deadlineMs = 60_000, sinceMs = 0): TrafficState {
   }
 }
 
-type Written = { url: string; name?: string; lease?: number; id?: string; revision?: Revision | null }
+type Written = { url: string; name?: string; lease?: number; id?: string; formerMs?: number; revision?: Revision }
 
 /** One replica. */
 export class Edge {
@@ -57,17 +60,13 @@ export class Edge {
   #current: Revision
   #isOpen = true
 
-  constructor({
-    url,
-    name = 'edge',
-    lease = 1000,
-    id = `${name}-${Math.random()}`,
-    revision = revisionOf(1),
-  }: Written) {
+  constructor(written: Written) {
+    const { url, name = 'edge', lease = 1000, formerMs } = written
+    const { id = `${name}-${Math.random()}`, revision = revisionOf(1) } = written
     this.name = name
     this.id = id
     this.leaseMs = lease
-    this.#current = revision ?? revisionOf(0)
+    this.#current = revision
     this.#counters.grow(0, 16)
     const log = createLog('error', { write: line => this.#complain(line) })
     this.shared = new SharedStore({ redis: redisConfig(url), log })
@@ -95,9 +94,12 @@ export class Edge {
       },
       list: () => [],
     }
-    const report = () => ({ ...own.make(), name })
+    const self: Self = {
+      state: () => ({ ...own.state(), name }),
+      report: beats => ({ ...own.report(beats), name }),
+    }
     this.replicas = new Replicas({
-      ...{ shared: this.shared, id, leaseMs: lease, report, log, events },
+      ...{ shared: this.shared, id, leaseMs: lease, self, formerMs, log, events },
       onHead: head => void this.heads.push(head),
     })
     this.drains = new Drains({ workers, revisions, events, fleet: this.replicas, log })
@@ -107,7 +109,7 @@ export class Edge {
     })
     revisions.onCommitted(() => this.replicas.beatSoon())
     onTestFinished(() => this.stop())
-    if (revision !== null) this.#tell(revision, null)
+    this.#tell(revision, null)
   }
 
   /** Connects and begins to beat; returns when it was seen. */
@@ -191,12 +193,4 @@ export class Edge {
 function rowOf(series: Series): number | undefined {
   const row = series.kind === 'version' ? VERSIONS.indexOf(series.version) : -1
   return row === -1 ? undefined : row + 1
-}
-
-export function redisConfig(url: string) {
-  return {
-    ...{ url, prefix: 'turnout', username: '', password: '', lease: '5s', readyWithout: 'known' as const },
-    sentinel: { username: '', password: '' },
-    tls: { ca: '', cert: '', key: '', serverName: '' },
-  }
 }

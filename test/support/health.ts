@@ -14,12 +14,16 @@ import { type LogEntry, poll, type Written } from './turnout.ts'
 type HasUrl = { readonly url: string }
 
 /** A config with the service `shop` and its only version `blue`. */
-export function blue(endpoints: readonly HasUrl[], service: Written = {}): Config {
-  return shopOf({ blue: endpoints }, service)
+export function blue(endpoints: readonly HasUrl[], service: Written = {}, extra: Written = {}): Config {
+  return shopOf({ blue: endpoints }, service, extra)
 }
 
-/** A config with the service `shop`. */
-export function shopOf(versions: Record<string, readonly HasUrl[]>, service: Written = {}): Config {
+/** A config with the service `shop`; `extra` are further keys. */
+export function shopOf(
+  versions: Record<string, readonly HasUrl[]>,
+  service: Written = {},
+  extra: Written = {},
+): Config {
   return configOf(
     JSON.stringify({
       listeners: [{ name: 'public', address: '127.0.0.1:8080' }],
@@ -34,6 +38,7 @@ export function shopOf(versions: Record<string, readonly HasUrl[]>, service: Wri
         },
       ],
       routes: [{ name: 'shop', service: 'shop' }],
+      ...extra,
     }),
   )
 }

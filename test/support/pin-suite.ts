@@ -12,9 +12,9 @@ export type PinRedis = {
 }
 
 /** Users of one race; more of them make it longer but no other one. */
-const RACERS = 2000
+const RACERS = 1000
 /** Of those who must keep their version: all replicas know them, and weights go up and down. */
-const PINNED = process.env.TURNOUT_SOAK === '1' ? 100_000 : 4000
+const PINNED = process.env.TURNOUT_SOAK === '1' ? 100_000 : 3000
 
 /** `start` is called once. */
 export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {

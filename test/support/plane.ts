@@ -10,6 +10,7 @@ import {
   DURATION_BOUNDS,
   ENDPOINT_CELL,
   LISTENER_CELL,
+  PIN_OUTCOMES,
   REASONS,
   ROW,
   UNROUTED_ROW,
@@ -18,8 +19,8 @@ import {
 } from '../../src/observe/cells.ts'
 import { bytesOf, Counters } from '../../src/observe/counters.ts'
 import { LIVE } from '../../src/observe/live.ts'
-import { compile } from '../../src/snapshot/compile.ts'
-import { type Rows, SHARED_CELLS, SHARES_CELL } from '../../src/snapshot/protocol.ts'
+import { compile, releaseEndpoints } from '../../src/snapshot/compile.ts'
+import { type Leaving, REVISION_CELL, type Rows, SHARED_CELLS, SHARES_CELL } from '../../src/snapshot/protocol.ts'
 import type { Snapshot } from '../../src/snapshot/types.ts'
 import { SWEEP_INTERVAL } from '../../src/upstream/deadlines.ts'
 import { type Endpoint, Endpoints } from '../../src/upstream/endpoint.ts'
@@ -64,6 +65,12 @@ function documentOf({ versions, listener, service, route }: PlaneOptions): Writt
   }
 }
 
+function configOf(text: string): Config {
+  const loaded = parseConfig(text, { env: {} })
+  if (!loaded.ok) throw new Error(loaded.problems.map(({ path, message }) => `${path}: ${message}`).join('\n'))
+  return loaded.config
+}
+
 /** A row for every series, each the next free one. */
 function rowsOf({ routes, services, listeners }: Config): Rows {
   const fresh: number[] = []
@@ -79,7 +86,8 @@ function rowsOf({ routes, services, listeners }: Config): Rows {
 }
 
 class TestPlane {
-  readonly snapshot: Snapshot
+  /** In force. */
+  snapshot: Snapshot
   readonly plane: Plane
   readonly listener: Listener
   port = 0
@@ -88,6 +96,7 @@ class TestPlane {
   /** URLs of endpoints that were reported as failing, once a report. */
   readonly failing: string[] = []
   readonly #shared: Int32Array
+  readonly #text: string
   readonly #rows: Rows
   readonly #counters = new Counters()
   readonly #endpoints: Endpoints
@@ -95,9 +104,9 @@ class TestPlane {
   readonly #sweep: NodeJS.Timeout
 
   constructor(text: string) {
-    const loaded = parseConfig(text, { env: {} })
-    if (!loaded.ok) throw new Error(loaded.problems.map(({ path, message }) => `${path}: ${message}`).join('\n'))
-    this.#rows = rowsOf(loaded.config)
+    const config = configOf(text)
+    this.#text = text
+    this.#rows = rowsOf(config)
     const cells = new Float64Array(new SharedArrayBuffer(bytesOf(this.#rows.fresh.length + 1)))
     this.#counters.regions.push(cells)
     this.#shared = new Int32Array(new SharedArrayBuffer(SHARED_CELLS * Int32Array.BYTES_PER_ELEMENT)).fill(1)
@@ -112,13 +121,12 @@ class TestPlane {
         if (message.type === 'log') this.warnings.push(message.message)
       },
       () => {},
-      () => {},
+      unused => releaseEndpoints(unused.services, this.#endpoints),
     )
     this.#endpoints = new Endpoints(this.plane.deadlines, this.plane)
     this.plane.live.grow(this.#rows.fresh.length + 1)
     for (const row of this.#rows.fresh) this.plane.live.reset(row)
-    const pins = { memory: this.plane.pins.memory, counters: this.plane }
-    this.snapshot = compile(loaded.config, 1, this.#rows, [], this.plane.live, this.#endpoints, pins, null)
+    this.snapshot = this.#compile(config, 1, [])
     this.plane.prepare(this.snapshot)
     this.listener = new Listener(this.plane, this.snapshot.listeners[0]!)
     this.#sweep = setInterval(() => {
@@ -129,6 +137,24 @@ class TestPlane {
 
   async open(): Promise<void> {
     this.port = await this.listener.open(0)
+  }
+
+  /** Brings a snapshot into force in which these versions leave and the service has these further traffic settings. */
+  apply(leaving: { version: string; keepsPinned: boolean }[], traffic: Written = {}): void {
+    const document = JSON.parse(this.#text) as { services: { traffic?: Written }[] }
+    const service = document.services[0]!
+    service.traffic = { ...service.traffic, ...traffic }
+    const gone = leaving.map(one => ({ service: 'shop', ...one }))
+    this.snapshot = this.#compile(configOf(JSON.stringify(document)), this.snapshot.number + 1, gone)
+    this.plane.prepare(this.snapshot)
+    Atomics.store(this.#shared, REVISION_CELL, this.snapshot.number)
+    this.plane.current()
+  }
+
+  #compile(config: Config, number: number, leaving: Leaving[]): Snapshot {
+    const pins = { memory: this.plane.pins.memory, counters: this.plane }
+    const before = number === 1 ? null : this.snapshot
+    return compile(config, number, this.#rows, leaving, this.plane.live, this.#endpoints, pins, before)
   }
 
   /** Gives an endpoint a share of its weight, in thousandths; 0 makes it unusable. */
@@ -202,6 +228,11 @@ class TestPlane {
   /** Selections by reason, those that occurred. */
   selections(version?: string): Record<string, number> {
     return this.#named(REASONS, reason => this.#versionCell(VERSION_CELL.selections + reason, version))
+  }
+
+  /** Requests by how the pin of their user was found, those that occurred. */
+  pins(version?: string): Record<string, number> {
+    return this.#named(PIN_OUTCOMES, outcome => this.#versionCell(VERSION_CELL.pins + outcome, version))
   }
 
   get connections(): number {

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 import WebSocket, { WebSocketServer } from 'ws'
+import { AdminCaller } from './admin.ts'
 import { RawClient } from './raw.ts'
 import { get } from './wire.ts'
 
@@ -82,26 +83,17 @@ export async function startVersion(name: string, delay = 0): Promise<ShopVersion
 // biome-ignore lint/suspicious/noExplicitAny: tests read whatever JSON they expect.
 export type ApiAnswer = { status: number; etag: string | null; body: any }
 
-/** The admin API over HTTP. */
+/** The admin API over HTTP, each call on a connection of its own. */
 export class Api {
-  readonly #url: string
-  readonly #headers: Record<string, string>
+  readonly #caller: AdminCaller
 
   constructor(url: string, token?: string) {
-    this.#url = url
-    this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+    this.#caller = new AdminCaller(url, token)
   }
 
   async call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<ApiAnswer> {
-    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
-    const response = await fetch(`${this.#url}${path}`, {
-      method,
-      headers: { ...this.#headers, ...(body === undefined ? {} : { 'content-type': type }), ...headers },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    })
-    const text = await response.text()
-    const isJson = response.headers.get('content-type')?.includes('json') === true
-    return { status: response.status, etag: response.headers.get('etag'), body: isJson ? JSON.parse(text) : text }
+    const { status, headers: got, json, text } = await this.#caller.call(method, path, { body, headers })
+    return { status, etag: (got.etag as string | undefined) ?? null, body: json ?? text }
   }
 
   get(path: string): Promise<ApiAnswer> {

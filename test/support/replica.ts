@@ -36,7 +36,7 @@ export async function startReplica(options: ReplicaOptions, wait = 2000): Promis
   const document = { ...(options.document as object), redis: { url } }
   const parsed = parseConfig(JSON.stringify(document), { env })
   if (!parsed.ok) throw new Error(parsed.problems.map(({ message }) => message).join())
-  const silent = createLog('silent', { write: () => {} })
+  const silent = createLog('error', { write: () => {} })
   const shared = new SharedStore({ redis: parsed.config.redis!, log: silent })
   const opened = open(dir, document, { workers, env, redis: shared })
   const { revisions, store } = opened

@@ -4,8 +4,8 @@ import type { Env } from '../../src/config/env.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { Events } from '../../src/control/events.ts'
 import { type First, firstRevision } from '../../src/control/first-revision.ts'
-import { type DataPlane, Revisions } from '../../src/control/revisions.ts'
 import { SharedRevisions } from '../../src/control/replicas/shared-revisions.ts'
+import { type DataPlane, Revisions } from '../../src/control/revisions.ts'
 import type { Change } from '../../src/control/stored-revision.ts'
 import { createLog } from '../../src/observe/log.ts'
 import type { SharedStore } from '../../src/store/redis/shared-store.ts'
@@ -39,7 +39,15 @@ export function open(
   try {
     const first = firstRevision(store, parsed, env)
     const events = new Events(store, log)
-    const revisions = new Revisions({ store, workers, events, log, env, first, shared: redis && new SharedRevisions(redis) })
+    const revisions = new Revisions({
+      store,
+      workers,
+      events,
+      log,
+      env,
+      first,
+      shared: redis && new SharedRevisions(redis),
+    })
     return { store, events, revisions, first, log: lines }
   } catch (error) {
     store.close()

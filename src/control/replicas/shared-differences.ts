@@ -6,7 +6,7 @@ import type { ReportEntry } from '../../report/entry.ts'
 import { clearDifferences } from '../../store/redis/clear-differences.ts'
 import { markOf } from '../../store/redis/difference-keys.ts'
 import { pushDifferences } from '../../store/redis/push-differences.ts'
-import { parsedPart, readDifferences } from '../../store/redis/read-differences.ts'
+import { readDifferences } from '../../store/redis/read-differences.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
 import { rememberClears } from '../../store/redis/remember-clears.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
@@ -19,8 +19,8 @@ import type { ReplicaStatus } from './fleet.ts'
 const PUSH_PAUSE = 1000
 /** Entries in a write: Redis does nothing else meanwhile. */
 const PUSH_BATCH = 500
-/** A part that does not change is written all the same so often, in ms: Redis may have lost it, or drop it. */
-const RENEW = 10_000
+/** A part that does not change is written all the same after so many pauses: Redis may have lost it, or drop it. */
+const RENEW = 10
 /** How long a replica that stops goes on writing what is left, in ms. */
 const LAST = 2000
 
@@ -82,9 +82,9 @@ export class SharedDifferences {
   readonly #parts = new Map<string, Part>()
   /** Marks of clears that are known, by service. */
   readonly #learned = new Map<string, Record<string, number>>()
-  /** Marks of what was stored before this start. */
-  readonly #stored = new Map<string, number>()
-  /** Stands in for the mark where nothing is stored: all is found from now on. */
+  /** Marks of what was found before Redis knew of it, by service and version. */
+  readonly #before = new Map<string, number>()
+  /** The mark of what was found in this run before Redis was asked: nothing is older. */
   readonly #startedAt = Date.now()
   #timer: NodeJS.Timeout | null = null
   #pushing: Promise<void> | null = null
@@ -101,7 +101,7 @@ export class SharedDifferences {
     this.#log = log
     for (const { service, version, mark = 0 } of stored) {
       const key = keyOf(service, version)
-      this.#stored.set(key, Math.max(mark, this.#stored.get(key) ?? 0))
+      this.#before.set(key, Math.min(mark, this.#before.get(key) ?? mark))
     }
     const { shared } = sharing
     shared.onNews('cleared', ({ service, version, mark, actor, reason }: News) => {
@@ -126,10 +126,10 @@ export class SharedDifferences {
     this.#parts.clear()
   }
 
-  /** When the shadow was cleared last, in ms: what is found now was found since. */
+  /** When the shadow was cleared last, in ms, or later: all of it that is in the report was found since. */
   markOf(service: string, version: string): number {
-    const stored = this.#stored.get(keyOf(service, version)) ?? this.#startedAt
-    return Math.max(this.#learnedOf(service, version), stored)
+    const before = this.#before.get(keyOf(service, version)) ?? this.#startedAt
+    return Math.max(this.#learnedOf(service, version), before)
   }
 
   /** What the others found for a service, or for one shadow of it. Throws a RedisError. */
@@ -143,13 +143,10 @@ export class SharedDifferences {
       }
     }
     const { names, live, silent } = this.#replicas()
-    const reports = parts.map(part => ({
-      storeId: part.storeId,
-      entries: part.entries.map(text => parsedPart<ReportEntry>(text, part)),
-    }))
+    const reports = parts.map(part => ({ storeId: part.storeId, entries: part.entries as ReportEntry[] }))
     const requests = parts
       .filter(part => live.has(part.storeId))
-      .map(part => ({ version: part.version, counts: parsedPart<Partial<RequestCounts>>(part.requests, part) }))
+      .map(part => ({ version: part.version, counts: part.requests as Partial<RequestCounts> }))
     const partial = parts.filter(({ isWhole }) => !isWhole).map(part => names.get(part.storeId) ?? part.storeId)
     const missing = [...new Set([...silent, ...partial])].toSorted()
     // What Redis does not take of this replica it does not take of others either.
@@ -238,7 +235,7 @@ export class SharedDifferences {
     const part = this.#partOf(service, version)
     const { changed, run, begins } = part
     const requests = JSON.stringify(this.#own.requestsOf(service, version))
-    const isDue = performance.now() - part.writtenAt >= RENEW
+    const isDue = performance.now() - part.writtenAt >= RENEW * this.#pause
     if (changed.size === 0 && requests === part.requests && !isDue) return false
     const batch = [...changed].slice(0, PUSH_BATCH)
     const isWhole = part.isWhole || batch.length === changed.size
@@ -249,9 +246,11 @@ export class SharedDifferences {
       const mark = this.markOf(service, version)
       const push = { service, version, storeId, mark, run, begins, isWhole, requests, entries }
       const pushed = await pushDifferences(shared, push)
+      const isCurrent = this.#parts.get(keyOf(service, version)) === part
       if (pushed.outcome === 'written') {
         Object.assign(part, { begins: false, isWhole, requests, writtenAt: performance.now() })
-      } else if (this.#parts.get(keyOf(service, version)) === part) {
+        if (isCurrent) this.#adopt(service, version, pushed.mark)
+      } else if (isCurrent) {
         this.#parts.delete(keyOf(service, version))
       }
       if (pushed.outcome === 'missing') {
@@ -284,6 +283,12 @@ export class SharedDifferences {
     return part
   }
 
+  /** From now on the mark is Redis' own, and the clock of this machine means nothing. */
+  #adopt(service: string, version: string, mark: number): void {
+    this.#before.set(keyOf(service, version), 0)
+    if (mark > this.#learnedOf(service, version)) this.#setMark(service, version, mark)
+  }
+
   /** Forgets the own part in a clear of another replica. */
   #forget(service: string, version: string | null, mark: number, by: ClearedBy): void {
     this.#learn(service, version, mark)
@@ -291,11 +296,14 @@ export class SharedDifferences {
   }
 
   #learn(service: string, version: string | null, mark: number): void {
-    const marks = this.#learned.get(service) ?? {}
-    this.#learned.set(service, { ...marks, [version ?? '']: mark })
+    this.#setMark(service, version ?? '', mark)
     for (const [key, part] of this.#parts) {
       if (part.service === service && (version === null || part.version === version)) this.#parts.delete(key)
     }
+  }
+
+  #setMark(service: string, version: string, mark: number): void {
+    this.#learned.set(service, { ...this.#learned.get(service), [version]: mark })
   }
 
   #learnedOf(service: string, version: string): number {

@@ -6,12 +6,12 @@ import { parseRedisUrl, type RedisAddress, type RedisUrl } from '../../config/re
 import type { RedisConfig } from '../../config/schema-redis.ts'
 import { RedisError } from './redis-error.ts'
 
-/** What a connection is for; it is its name in CLIENT LIST. */
-export type Purpose = 'commands' | 'news' | 'pins'
+/** What a connection is for, which is its name in CLIENT LIST; failover = one to a sentinel, that tells of it. */
+export type Purpose = 'commands' | 'news' | 'pins' | 'failover'
 export type RedisClient = Redis | Cluster
 
-/** How long a command may take; users wait for pins. */
-const COMMAND_MS = { commands: 1000, news: 1000, pins: 250 }
+/** How long a command may take. Nobody waits so long for a pin, but one that comes late is better than none. */
+const COMMAND_MS = { commands: 1000, news: 1000, pins: 600, failover: 1000 }
 /** Until TCP and TLS are there. */
 const CONNECT_MS = 2000
 /** A connection that owes an answer and gives none for so long is destroyed: TCP itself notices after minutes. */
@@ -44,8 +44,8 @@ export function loginOf(redis: RedisConfig, url: RedisUrl): { username?: string;
 }
 
 /**
- * A client that is to be connected by its `connect()`. `at` is the one node to connect to, where the URL names a
- * Cluster: a channel is heard at any of them.
+ * A client that is to be connected by its `connect()`. `at` is the one node of a Cluster, or the one sentinel, to
+ * connect to: a channel is heard at any of them.
  */
 export function createConnection(redis: RedisConfig, purpose: Purpose, at: RedisAddress | null = null): RedisClient {
   const url = parseRedisUrl(redis.url)
@@ -70,9 +70,12 @@ export function createConnection(redis: RedisConfig, purpose: Purpose, at: Redis
     enableReadyCheck: false,
     retryStrategy: null,
   }
+  const { username, password } = redis.sentinel
+  if (purpose === 'failover') {
+    return new Redis({ ...options, ...at!, username: username || undefined, password: password || undefined })
+  }
   if (url.kind === 'cluster' && at === null) return new Cluster(url.addresses, clusterOptions(options))
   if (url.kind !== 'sentinel') return new Redis({ ...options, ...(at ?? url.addresses[0]!), db: url.database })
-  const { username, password } = redis.sentinel
   return new Redis({
     ...options,
     db: url.database,
@@ -91,7 +94,8 @@ function clusterOptions(options: RedisOptions): ClusterOptions {
   return {
     redisOptions,
     lazyConnect: true,
-    enableOfflineQueue: false,
+    // Each node is connected by the first command to it; without this, those that follow it in the meantime fail.
+    enableOfflineQueue: true,
     enableReadyCheck: false,
     // Names are looked up by who connects, so that TLS sees them.
     dnsLookup: (name, done) => done(null, name),

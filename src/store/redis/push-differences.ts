@@ -8,7 +8,7 @@ import type { SharedStore } from './shared-store.ts'
 const KEPT = 7 * 24 * 3_600_000
 
 export type DifferencesPush = DifferencesPart & {
-  /** When the shadow was cleared last, as far as the replica knows; all it has was found since. */
+  /** When the shadow was cleared last, or later: all that the replica has was found since. */
   mark: number
   /** Names the part, from its beginning to the next one. */
   run: string
@@ -22,8 +22,12 @@ export type DifferencesPush = DifferencesPart & {
   entries: readonly [field: string, value: string][]
 }
 
-/** cleared = all of it is to be forgotten; missing = the part is to be begun anew. Nothing is written then. */
-export type DifferencesPushed = { outcome: 'written' | 'missing' } | { outcome: 'cleared'; mark: number }
+export type DifferencesPushed = {
+  /** cleared = all of it is to be forgotten; missing = the part is to be begun anew. Nothing is written then. */
+  outcome: 'written' | 'cleared' | 'missing'
+  /** When the shadow was cleared last, as Redis knows it. */
+  mark: number
+}
 
 const SCRIPT = createScript(`#!lua
 local version, name, mark, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -31,13 +35,13 @@ local begins, isWhole, requests, kept = ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8
 local marks = redis.call('HMGET', KEYS[1], '', version)
 local cleared = math.max(tonumber(marks[1] or 0), tonumber(marks[2] or 0))
 if cleared > mark then return {'cleared', cleared} end
-if not begins and redis.call('HGET', KEYS[2], 'run') ~= run then return {'missing', 0} end
+if not begins and redis.call('HGET', KEYS[2], 'run') ~= run then return {'missing', cleared} end
 if begins then redis.call('DEL', KEYS[2]) end
-redis.call('HSET', KEYS[2], 'run', run, 'mark', ARGV[3], 'isWhole', isWhole, 'requests', requests)
+redis.call('HSET', KEYS[2], 'run', run, 'mark', cleared, 'isWhole', isWhole, 'requests', requests)
 for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[2], kept)
 redis.call('SADD', KEYS[3], name)
-return {'written', 0}
+return {'written', cleared}
 `)
 
 /** Throws a RedisError. */
@@ -49,5 +53,5 @@ export async function pushDifferences(store: SharedStore, push: DifferencesPush)
     const used = [marksKey(keys, service), partKey(keys, push), partsKey(keys, service)]
     return runScript(redis, SCRIPT, used, [...head, ...entries.flat()])
   })) as [DifferencesPushed['outcome'], number]
-  return outcome === 'cleared' ? { outcome, mark: cleared } : { outcome }
+  return { outcome, mark: cleared }
 }

@@ -11,10 +11,10 @@ const PIECE = 500
 export type ReadPart = DifferencesPart & {
   /** Nothing of what the replica had stored is missing. */
   isWhole: boolean
-  /** What became of the requests: JSON. */
-  requests: string
-  /** Each entry once: JSON. */
-  entries: string[]
+  /** What became of the requests. */
+  requests: unknown
+  /** Each entry once. */
+  entries: unknown[]
 }
 
 export type Question = {
@@ -53,13 +53,13 @@ async function readPart(store: SharedStore, part: DifferencesPart): Promise<(Rea
   const before = await readHead(store, part)
   if (before.run === null) return null
   // One that is added while they are read may come twice.
-  const entries = new Map<string, string>()
+  const entries = new Map<string, unknown>()
   let cursor = '0'
   do {
     const [next, piece] = await store.run((redis, keys) =>
       redis.hscan(partKey(keys, part), cursor, 'MATCH', '[[]*', 'COUNT', PIECE),
     )
-    for (let i = 0; i + 1 < piece.length; i += 2) entries.set(piece[i]!, piece[i + 1]!)
+    for (let i = 0; i + 1 < piece.length; i += 2) entries.set(piece[i]!, parsed(piece[i + 1]!, part))
     cursor = next
   } while (cursor !== '0')
   const { run, mark, isWhole, requests } = await readHead(store, part)
@@ -67,7 +67,7 @@ async function readPart(store: SharedStore, part: DifferencesPart): Promise<(Rea
     ...part,
     mark,
     isWhole: before.isWhole && isWhole && before.run === run,
-    requests,
+    requests: parsed(requests, part),
     entries: [...entries.values()],
   }
 }
@@ -79,9 +79,9 @@ async function readHead(store: SharedStore, part: DifferencesPart) {
 }
 
 /** Reads JSON that a replica has written. Throws a RedisError for what is none. */
-export function parsedPart<T>(text: string, { service, version, storeId }: DifferencesPart): T {
+function parsed(text: string, { service, version, storeId }: DifferencesPart): unknown {
   try {
-    return JSON.parse(text) as T
+    return JSON.parse(text)
   } catch {
     const what = `the report on differences of ${version} of ${service} that replica ${storeId} shared`
     throw new RedisError('failed', `In Redis is something in ${what} that turnout did not write. Clear that report.`)

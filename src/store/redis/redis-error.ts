@@ -38,7 +38,7 @@ export function redisErrorOf(error: unknown, where: string, secrets: readonly st
 /** First match wins: pattern, reason, what happened, what to do. */
 const MEANINGS: readonly (readonly [RegExp, RedisReason, string, string])[] = [
   [
-    /\b(NOAUTH|WRONGPASS|NOPERM)\b|^DENIED\b|ACL failure in script|invalid password/,
+    /\b(NOAUTH|WRONGPASS|NOPERM)\b|^DENIED\b|^ERR (ACL failure in script|The user executing the script)/,
     'denied',
     'refuses the login or a command',
     'Check redis.username and redis.password, and what the ACL lets this user do.',
@@ -50,7 +50,7 @@ const MEANINGS: readonly (readonly [RegExp, RedisReason, string, string])[] = [
     'Use Redis 7.0 or newer, or a Valkey.',
   ],
   [
-    /got an invalid reply/,
+    /got an invalid reply|No such master/,
     'failed',
     'has sentinels that know no such primary',
     'Check the name at the end of redis.url.',

@@ -1,7 +1,7 @@
 // One life of the connection to Redis: commands and, where they are wanted, news. It begins when both are there
 // and proven, ends as a whole with the first thing that fails, and is never repaired: a new one takes its place.
 import { Cluster, Redis } from 'ioredis'
-import { parseRedisUrl, type RedisAddress } from '../../config/redis-url.ts'
+import { parseRedisUrl, type RedisAddress, type RedisUrl } from '../../config/redis-url.ts'
 import type { RedisConfig } from '../../config/schema-redis.ts'
 import { createConnection, type Purpose, type RedisClient } from './connection.ts'
 import type { Keys } from './keys.ts'
@@ -48,7 +48,12 @@ export class Session {
     // A write that changes nothing: it is refused by a wrong user, a read-only replica and while data is loaded,
     // but not when memory is full.
     await client.hdel(this.#keys.replicas, '')
+    const url = parseRedisUrl(this.#redis.url)
+    if (url.kind === 'sentinel') await this.#watch(url)
     if (this.#purpose === 'commands') await this.#listen(client)
+    // Whether these are answered is watched by the connections themselves.
+    this.#ping = setInterval(() => this.#pingAll(), PING_MS)
+    this.#ping.unref()
   }
 
   /** Closes everything; what has been sent is still written. */
@@ -59,22 +64,33 @@ export class Session {
   }
 
   async #listen(client: RedisClient): Promise<void> {
-    const news = await this.#connectForNews(client)
-    news.on('message', (_: string, text: string) => this.#onMessage(text))
-    await news.subscribe(this.#keys.news)
-    // Whether it is answered is watched by the connection itself.
-    this.#ping = setInterval(() => news.ping().catch(() => {}), PING_MS)
-    this.#ping.unref()
+    // In a Cluster any node tells the news.
+    const nodes = client instanceof Cluster ? client.nodes().map(({ options }) => options) : []
+    const addresses = nodes.map(({ host, port }) => ({ host: host!, port: port! }))
+    const news = client instanceof Cluster ? await this.#connectToAny('news', addresses) : await this.#connect('news')
+    news.client.on('message', (_: string, text: string) => this.#onMessage(text))
+    await news.client.subscribe(this.#keys.news)
   }
 
-  /** In a Cluster any node tells the news, so the first that can be reached does. */
-  async #connectForNews(client: RedisClient): Promise<RedisClient> {
-    if (!(client instanceof Cluster)) return (await this.#connect('news')).client
-    const addresses = client.nodes().map(({ options }) => ({ host: options.host!, port: options.port! }))
-    let cause: unknown = new Error('no node is connected')
+  /** Sentinels tell of a new primary long before the old one learns that it takes no writes any more. */
+  async #watch({ addresses, name }: RedisUrl): Promise<void> {
+    const sentinel = await this.#connectToAny('failover', addresses)
+    sentinel.client.on('message', (_: string, text: string) => {
+      if (text.startsWith(`${name} `)) this.end(new Error('closed, because the sentinels made another one the primary'))
+    })
+    await sentinel.client.subscribe('+switch-master')
+  }
+
+  #pingAll(): void {
+    for (const { client } of this.#links) if (client instanceof Redis) client.ping().catch(() => {})
+  }
+
+  /** To the first of them that can be reached. */
+  async #connectToAny(purpose: Purpose, addresses: readonly RedisAddress[]): Promise<Link> {
+    let cause: unknown = new Error('no address is connected')
     for (const address of addresses) {
       try {
-        return (await this.#connect('news', address)).client
+        return await this.#connect(purpose, address)
       } catch (error) {
         cause = error
       }

@@ -17,7 +17,7 @@ const GOOD_MS = 1000
 export type SharedStoreOptions = {
   redis: RedisConfig
   log: Log
-  /** pins = no news, and a command waits 250 ms only. */
+  /** pins = no news, and a command waits 600 ms only. */
   purpose?: 'commands' | 'pins'
 }
 

@@ -1,0 +1,79 @@
+// The shared store on a Redis Cluster of three nodes: the same behaviour as on one server, and what it does when a
+// node of the Cluster is gone.
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { beat } from '../../src/store/redis/beat.ts'
+import { publishRevision } from '../../src/store/redis/publish-revision.ts'
+import { headOf } from '../../src/store/redis/read-revisions.ts'
+import { clusterIsOk, type RedisServer, startCluster } from '../support/redis.ts'
+import { connectedStore, openStore, reasonOf, sharedRevision, sharedStoreSuite } from '../support/shared-store-suite.ts'
+import { poll } from '../support/turnout.ts'
+
+let url: string
+let nodes: RedisServer[]
+beforeAll(async () => {
+  const cluster = await startCluster(afterAll)
+  url = cluster.url
+  nodes = cluster.nodes
+})
+
+sharedStoreSuite(() => url)
+
+/** The node that has our keys, and one that has not. */
+async function nodesOf(prefix: string): Promise<{ own: RedisServer; other: RedisServer }> {
+  const slot = Number(await nodes[0]!.cli('cluster', 'keyslot', `{${prefix}}:revisions`))
+  const own = nodes[Math.min(2, Math.floor(slot / 5461))]!
+  return { own, other: nodes.find(node => node !== own)! }
+}
+
+it('spreads the pins over all nodes', async () => {
+  for (const node of nodes) expect(Number(await node.cli('dbsize'))).toBeGreaterThan(20)
+})
+
+it('goes on while a node is gone that has none of its keys', async () => {
+  const { own, other } = await nodesOf('going-on')
+  await own.cli('config', 'set', 'cluster-require-full-coverage', 'no')
+  const store = await connectedStore(url, { prefix: 'going-on' })
+  const heard: number[] = []
+  store.onNews('revision', ({ number }: { number: number }) => heard.push(number))
+  await publishRevision(store, sharedRevision(1), 0)
+  await other.kill9()
+  for (let number = 2; number <= 50; number++) {
+    // News may have come from that node; all is connected anew then.
+    await poll(() => store.connected(5000), 'a connection')
+    const answer = await publishRevision(store, sharedRevision(number), number - 1).catch(error => error)
+    if (!('accepted' in answer)) number--
+  }
+  expect(await headOf(store)).toBe(50)
+  await poll(() => heard.includes(50), 'news by another node')
+  const { store: late } = openStore(url, { prefix: 'going-on' })
+  expect(await late.connected(10_000)).toBe(true)
+  await other.restart()
+  await clusterIsOk(nodes)
+})
+
+it('waits for the node that has its keys, and loses nothing', async () => {
+  const { own } = await nodesOf('waiting')
+  const store = await connectedStore(url, { prefix: 'waiting' })
+  await publishRevision(store, sharedRevision(1), 0)
+  await own.kill9()
+  const beatOnce = () => reasonOf(beat(store, { id: 'a', report: '{}', leaseMs: 5000 }))
+  await poll(async () => (await beatOnce()) !== 'none', 'the loss to be noticed')
+  expect(store.isConnected).toBe(false)
+  await poll(() => store.counts.errors.disconnected >= 4, 'attempts')
+  expect(store.failure).toContain('Redis at 127.0.0.1:')
+  await own.restart()
+  expect(await store.connected(10_000)).toBe(true)
+  expect(await headOf(store)).toBe(1)
+  expect(await publishRevision(store, sharedRevision(2), 1)).toEqual({ accepted: true, head: 2 })
+})
+
+it('notices a node that stands still', async () => {
+  const { own } = await nodesOf('still')
+  const store = await connectedStore(url, { prefix: 'still' })
+  own.pause()
+  expect(['timeout', 'disconnected']).toContain(await reasonOf(headOf(store)))
+  const beatOnce = () => reasonOf(beat(store, { id: 'a', report: '{}', leaseMs: 5000 }))
+  await poll(async () => (await beatOnce()) === 'disconnected' && !store.isConnected, 'the loss to be noticed')
+  own.resume()
+  expect(await store.connected(10_000)).toBe(true)
+})

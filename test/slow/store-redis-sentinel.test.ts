@@ -1,0 +1,65 @@
+// The shared store on a primary that sentinels name: the same behaviour as on one server, and it follows when
+// another server becomes the primary.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { publishRevision } from '../../src/store/redis/publish-revision.ts'
+import { headOf } from '../../src/store/redis/read-revisions.ts'
+import { type Sentinels, startSentinels } from '../support/redis.ts'
+import { connectedStore, openStore, sharedRevision, sharedStoreSuite } from '../support/shared-store-suite.ts'
+import { poll } from '../support/turnout.ts'
+
+describe('with sentinels', () => {
+  let url: string
+  beforeAll(async () => {
+    url = (await startSentinels(afterAll)).url
+  })
+
+  sharedStoreSuite(() => url)
+
+  it('says that they know no primary of this name', async () => {
+    const { store } = openStore(url.replace('mymaster', 'yours'))
+    const failure = await poll(() => store.failure, 'a failure')
+    expect(failure).toContain('has sentinels that know no such primary')
+    expect(failure).toContain('Check the name at the end of redis.url.')
+  })
+
+  it('says that they are not reached', async () => {
+    const { store } = openStore('redis+sentinel://127.0.0.1:1,127.0.0.1:2/mymaster')
+    expect(await poll(() => store.failure, 'a failure')).toMatch(/is not connected: .*127\.0\.0\.1:2/)
+  })
+})
+
+it.each(['asked', 'killed'] as const)('follows to the new primary when a failover was %s', async how => {
+  const { url, failover, primary, replica }: Sentinels = await startSentinels()
+  const [a, b] = await Promise.all([connectedStore(url), connectedStore(url)])
+  const heard: number[] = []
+  b.onNews('revision', ({ number }: { number: number }) => heard.push(number))
+  await publishRevision(a, sharedRevision(1), 0)
+  const copied = async () => (await replica.cli('xlen', '{turnout}:revisions')) === '1'
+  await poll(copied, 'the replica to have it')
+  await failover(how)
+  // For seconds more the old primary takes writes, which nobody would see again.
+  if (how === 'asked') expect(await primary.cli('role')).toMatch(/^master/)
+  await poll(() => a.counts.reconnects > 0 && b.counts.reconnects > 0, 'the sentinels to be heard')
+  // The connection ends with the primary, or with the first write that it refuses.
+  let head = 1
+  await poll(async () => {
+    const answer = await publishRevision(a, sharedRevision(2), head).catch(() => null)
+    head = answer?.head ?? head
+    return head === 2
+  }, 'a write at the new primary')
+  expect(await replica.cli('xlen', '{turnout}:revisions')).toBe('2')
+  await poll(async () => (await headOf(b).catch(() => 0)) === 2, 'the other one to have followed')
+  b.tell('revision', { number: 3 })
+  await poll(() => heard.includes(3), 'news on the new connection')
+})
+
+it('logs in at sentinels that want a password of their own', async () => {
+  const { url, sentinel } = await startSentinels()
+  await sentinel.cli('config', 'set', 'requirepass', 'x')
+  await sentinel.cli('acl', 'setuser', 'default', '>sentinel-secret', 'resetpass', '>sentinel-secret')
+  const { store } = openStore(url)
+  const failure = await poll(() => store.failure, 'a failure')
+  expect(store.counts.errors.denied).toBeGreaterThan(0)
+  expect(failure).toContain('NOAUTH')
+  await connectedStore(url, { sentinel: { username: '', password: 'sentinel-secret' } })
+})
