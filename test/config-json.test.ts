@@ -43,6 +43,6 @@ it('finds a key that JSON.parse would silently take twice', () => {
 
 it('counts columns after a byte order mark as editors do', () => {
   expect(problemsOf(`\ufeffbogus: 1\n${edited({})}`)).toEqual([
-    '1:1: CONFIG_UNKNOWN_KEY bogus: unknown key "bogus". Known here: $schema, schemaVersion, listeners, admin, workers, state, log, shutdown, services, routes.',
+    '1:1: CONFIG_UNKNOWN_KEY bogus: unknown key "bogus". Known here: $schema, schemaVersion, listeners, admin, workers, state, redis, log, shutdown, services, routes.',
   ])
 })

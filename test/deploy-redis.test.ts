@@ -1,6 +1,6 @@
 // What docs/replicas.md tells those who run Redis: the ACL user it names may do all that replicas need and nothing
 // else, and its figures of memory are those of a real server.
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { keysOf } from '../src/store/redis/keys.ts'
 import { type RedisServer, startRedis } from './support/redis.ts'
@@ -66,6 +66,29 @@ test('the ACL user of the docs may do all that replicas need', async () => {
   expect(await denied(redis)).toBe('')
   expect(turnout.log.filter(({ level }) => level === 'error').map(({ msg }) => msg)).toEqual([])
   expect(await redis.cli('KEYS', '*differences*')).not.toBe('')
+})
+
+test('that is every command of every script and operation', async () => {
+  const redis = await startRedis()
+  await redis.cli(...aclRule())
+  const folder = new URL('../src/store/redis/', import.meta.url)
+  const sources = readdirSync(folder).map(name => readFileSync(new URL(name, folder), 'utf8'))
+  const called = sources.flatMap(source => [
+    ...[...source.matchAll(/redis\.call\('(\w+)'/g)].map(match => match[1]!.toLowerCase()),
+    ...[...source.matchAll(/\bredis\.([a-z]+)\(/g)].map(match => match[1]!).filter(name => name !== 'call'),
+  ])
+  const commands = [...new Set(called)].sort()
+  const known = JSON.parse(await redis.cli('--json', 'COMMAND', 'INFO', ...commands)) as ([string, number] | null)[]
+  expect(commands.length).toBeGreaterThan(20)
+  const refused: string[] = []
+  for (const [name, arity] of known.filter(each => each !== null)) {
+    // One text that is a key and the channel, as often as the command takes it.
+    const args = Array.from({ length: Math.abs(arity) - 1 }, () => keysOf('turnout').news)
+    const answer = await redis.cli('ACL', 'DRYRUN', 'turnout', name, ...args)
+    // EVAL and its kind want the number of keys where the text stands; which commands there are is what counts here.
+    if (answer !== 'OK' && !/Invalid/.test(answer)) refused.push(`${name}: ${answer}`)
+  }
+  expect(refused).toEqual([])
 })
 
 test('and nothing else: no foreign key, no other channel, nothing that concerns the server', async () => {

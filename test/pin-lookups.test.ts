@@ -149,7 +149,7 @@ test('answers that nobody asked for mean nothing, and one version that is unknow
   asking.answer(1, 0, 0, 'red')
   asking.answer(1, 0, 0, 'blue')
   await until(() => asking.told.length === 1, 'the answer')
-  expect([asking.told, asking.lookups.memory.size]).toEqual([['ann 1 true'], 0])
+  expect([asking.told, asking.lookups.memory.size]).toEqual([['ann 1 false'], 0])
 })
 
 test('with another keeper what was asked before is over', async () => {

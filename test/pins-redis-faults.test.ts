@@ -73,9 +73,8 @@ test('what was pinned without Redis is told to it when it is back, and what it h
   expect(correction!.expiresAt).toBeLessThan(Date.now() + 50_000)
   expect(one.worker.corrections.length).toBe(1)
   expect(await one.worker.one('stranger', 'green')).toBe('blue memory')
-  await poll(async () => (await other.worker.one('away-299', 'blue')) !== 'blue down', 'the other keeper')
-  const found = await other.worker.ask(away.slice(0, 299), 'blue')
-  expect(versions(found)).toEqual(['green'])
+  await poll(async () => (await other.keeper.peek('shop', 'away-299')) === 'green', 'all of them to be told')
+  expect(versions(await other.worker.ask(away, 'blue'))).toEqual(['green'])
   expect(other.worker.corrections).toEqual([])
 })
 

@@ -5,8 +5,10 @@ import type { Config } from '../src/config/schema.ts'
 import { Pins } from '../src/control/pins.ts'
 import { createLog } from '../src/observe/log.ts'
 import { redisConfig, TestWorker } from './support/pins.ts'
+import { startUpstream } from './support/raw.ts'
 import { startRedis } from './support/redis.ts'
-import { poll } from './support/turnout.ts'
+import { poll, shop, startLocal } from './support/turnout.ts'
+import { get, ok } from './support/wire.ts'
 import { crashWorker, FAULTY } from './support/worker-faults.ts'
 
 /** Threads of this process that keep pins. */
@@ -122,4 +124,25 @@ test('a change waits until the keeper has reached Redis, and not for one that is
   await alone.pins.prepare(STORE)
   alone.pins.link(STORE, 0)
   expect(await alone.worker(0).one('first', 'green')).toBe('green down')
+})
+
+test('with the data plane: from the first request on users are pinned, over a crash of the keeper too', async () => {
+  const [blue, green] = await Promise.all([startUpstream({ '*': ok('blue') }), startUpstream({ '*': ok('green') })])
+  const redis = await startRedis()
+  const traffic = { split: { weights: { blue: 1, green: 1 }, by: [{ header: 'x-user' }] } }
+  const document = (mode: string) =>
+    shop({ blue, green }, { traffic: { ...traffic, sticky: { mode } } }, { redis: { url: redis.url } })
+  const turnout = await startLocal(document('store'), { execArgv: FAULTY })
+  const client = turnout.connect()
+  const pins = async () => (await redis.cli('keys', 'turnout:pin:shop:*')).split('\n').filter(key => key !== '').length
+  // Whether an answer waited for its pin or was too late for it, the pin is made.
+  await client.ask(get('/', ['x-user: alice']))
+  await poll(async () => (await pins()) === 1, 'the first pin')
+  crashWorker('pins', 'a test threw this')
+  await turnout.logged('pins keeper replaced')
+  for (let i = 0; i < 20; i++) expect((await client.ask(get('/', [`x-user: bob-${i}`]))).status).toBe(200)
+  await poll(async () => (await pins()) === 21, 'the others')
+  expect((await turnout.scrape()).value('turnout_worker_crashes_total')).toBe(1)
+  await turnout.reload(document('none'))
+  expect(keepers()).toBe(0)
 })

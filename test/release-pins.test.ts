@@ -68,4 +68,5 @@ test('not one of them changes version while the weights change ten times', async
   console.log(
     `${USERS} users, ${CHANGES} changes of the weights, ${asked} requests, 0 changed; ${JSON.stringify(counts)}`,
   )
+  await Promise.all(turnouts.map(turnout => turnout.close()))
 }, 600_000)

@@ -104,4 +104,5 @@ test('no request fails, pinned users stay, nothing can be changed meanwhile, and
     const { body } = await turnouts[(user + 1) % 3]!.get('/', { 'x-user-id': `user-${user}` })
     expect([user, body]).toEqual([user, 'blue'])
   }
+  await Promise.all(turnouts.map(turnout => turnout.close()))
 }, 120_000)

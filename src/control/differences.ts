@@ -179,7 +179,9 @@ export class Differences {
     const own = this.#report.mirrors(service).flatMap(({ endpoints }) => [...entriesOf(endpoints)])
     const all = [...reports, { storeId: this.#options.sharing!.storeId, entries: own }]
     const merged = new Report()
-    for (const { entries } of all.toSorted((a, b) => (a.storeId < b.storeId ? -1 : 1))) merged.merge(entries)
+    for (const { entries } of all.toSorted((a, b) => (a.storeId < b.storeId ? -1 : 1))) {
+      merged.merge(entries.toSorted(byName))
+    }
     // A replica that is gone drops nothing by itself.
     merged.expire(expiry())
     return merged.mirrors(service)
@@ -267,6 +269,12 @@ function rowOf(entry: ReportEntry, mark: number | undefined): DifferenceRow {
   const { service, version, endpoint, path, lastSeen } = entry
   const data = JSON.stringify({ ...entry, mark } satisfies StoredEntry)
   return { service, version, endpoint, path: path ?? '', lastSeen, data }
+}
+
+/** Endpoints before their fields. */
+function byName(a: ReportEntry, b: ReportEntry): number {
+  if (a.endpoint !== b.endpoint) return a.endpoint < b.endpoint ? -1 : 1
+  return (a.path ?? '') < (b.path ?? '') ? -1 : 1
 }
 
 /** Entries of a shadow, or of all. */

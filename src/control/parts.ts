@@ -15,6 +15,7 @@ import { Alone, type Fleet } from './replicas/fleet.ts'
 import { OwnReport } from './replicas/own-report.ts'
 import { Replicas } from './replicas/replicas.ts'
 import type { Self } from './replicas/report.ts'
+import { SharedProbes } from './replicas/shared-probes.ts'
 import { SharedRevisions } from './replicas/shared-revisions.ts'
 import { Revisions } from './revisions.ts'
 import { Services } from './services.ts'
@@ -64,10 +65,12 @@ export function openParts({ file, env, workers, log, version, adminUrl, onHead }
     const shared = redis === undefined ? null : new SharedStore({ redis, log })
     const sharedRevisions = shared && new SharedRevisions(shared)
     const revisions = new Revisions({ store, workers, events, log, env, first, shared: sharedRevisions })
-    const health = new Health({ workers, log, publish: event => events.publish(event) })
-    revisions.onCommitted(({ config }) => health.follow(config))
     const id = `${store.replicaId()}-${randomBytes(4).toString('hex')}`
     const leaseMs = redis === undefined ? 0 : parseDuration(redis.lease)
+    const liveReplicas = () => [...fleet.others()].filter(({ isExpired }) => !isExpired).map(({ report }) => report.id)
+    const sharedProbes = shared && new SharedProbes({ shared, id, leaseMs, liveReplicas })
+    const health = new Health({ workers, log, publish: event => events.publish(event), shared: sharedProbes })
+    revisions.onCommitted(({ config }) => health.follow(config))
     // It tells of drains, which look at the others.
     const self: Self = { state: () => own.state(), report: beats => own.report(beats) }
     const replicas = shared && new Replicas({ shared, id, leaseMs, self, onHead, log, events })
@@ -77,7 +80,8 @@ export function openParts({ file, env, workers, log, version, adminUrl, onHead }
     revisions.onCommitted(() => fleet.beatSoon())
     const traffic = new Traffic({ revisions, health, drains })
     const services = new Services({ workers, revisions, health, drains, fleet })
-    const differences = new Differences({ store, events, revisions, workers, log })
+    const sharing = shared && { shared, storeId: store.replicaId(), replicas: () => fleet.list() }
+    const differences = new Differences({ store, events, revisions, workers, log, sharing })
     return { store, shared, replicas, fleet, first, events, revisions, health, drains, traffic, services, differences }
   } catch (error) {
     store.close()
@@ -92,7 +96,7 @@ export async function closeParts(parts: Parts): Promise<void> {
   drains.close()
   await health.close()
   await revisions.idle()
-  differences.close()
+  await differences.close()
   await shared?.close()
   store.close()
 }

@@ -215,7 +215,8 @@ export class PinLookups {
     const { service, key, wanted } = lookup
     service.remember(key, answer.version, answer.expiresAt)
     const version = service.versions.indexOf(answer.version)
-    lookup.end(version === -1 ? wanted : version, answer.outcome)
+    if (version === -1) lookup.end(wanted, 'down')
+    else lookup.end(version, answer.outcome)
   }
 
   /** Who still waits goes by the hash; the answers are remembered when they come. */

@@ -88,6 +88,11 @@ export class Keeper {
     return this.#ready.promise
   }
 
+  /** Redis is asked now; otherwise users are pinned in memory only. */
+  get usesRedis(): boolean {
+    return this.#redis?.isUp ?? false
+  }
+
   /** Users that are remembered. */
   get size(): number {
     return this.#memory.size

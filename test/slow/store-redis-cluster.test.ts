@@ -77,3 +77,15 @@ it('notices a node that stands still', async () => {
   own.resume()
   expect(await store.connected(10_000)).toBe(true)
 })
+
+it('is denied without the password that the nodes want', async () => {
+  for (const node of nodes) await node.cli('config', 'set', 'requirepass', 'cluster-secret')
+  for (const password of ['', 'wrong-secret']) {
+    const { store, log } = openStore(url, { prefix: 'denied', password })
+    await poll(() => store.failure, 'a failure')
+    expect(store.counts.errors.denied).toBeGreaterThan(0)
+    expect(JSON.stringify([store.failure, log])).not.toContain('-secret')
+  }
+  const store = await connectedStore(url, { prefix: 'denied', password: 'cluster-secret' })
+  expect(await headOf(store)).toBe(0)
+})

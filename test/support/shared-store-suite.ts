@@ -1,5 +1,6 @@
 // What a shared store does on any Redis: the same tests for one server, a Cluster and a primary with sentinels.
 import { randomUUID } from 'node:crypto'
+import { Cluster } from 'ioredis'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { RedisConfig } from '../../src/config/schema.ts'
 import { createLog } from '../../src/observe/log.ts'
@@ -258,6 +259,15 @@ export function sharedStoreSuite(url: () => string): void {
     expect(new Set(pins.map(({ version, outcome }) => `${version} ${outcome}`))).toEqual(new Set(['blue new']))
     const again = await Promise.all(keys.map(key => pin(store, { ...wish, key, wanted: 'green' })))
     expect(new Set(again.map(({ version, outcome }) => `${version} ${outcome}`))).toEqual(new Set(['blue found']))
+  })
+
+  it('survives every error of a socket, the second one too', async () => {
+    const store = await prefixed()()
+    await store.run(async redis => {
+      const { stream } = redis instanceof Cluster ? redis.nodes().find(node => node.stream !== undefined)! : redis
+      for (const message of ['one', 'two', 'three']) stream.emit('error', new Error(message))
+    })
+    expect(await store.connected(5000)).toBe(true)
   })
 
   it('leaves nothing open when it is closed', async () => {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 import { parseRedisUrl, type RedisAddress, type RedisUrl } from '../../config/redis-url.ts'
 import type { RedisConfig } from '../../config/schema-redis.ts'
+import { AddressConnector, PrimaryConnector } from './connectors.ts'
 import { RedisError } from './redis-error.ts'
 
 /** What a connection is for, which is its name in CLIENT LIST; failover = one to a sentinel, that tells of it. */
@@ -54,6 +55,7 @@ export function createConnection(redis: RedisConfig, purpose: Purpose, at: Redis
   const options: RedisOptions = {
     ...loginOf(redis, url),
     ...(tls === null ? {} : { tls }),
+    Connector: AddressConnector,
     connectionName: `turnout:${purpose}`,
     disableClientInfo: true,
     lazyConnect: true,
@@ -79,6 +81,7 @@ export function createConnection(redis: RedisConfig, purpose: Purpose, at: Redis
   return new Redis({
     ...options,
     db: url.database,
+    Connector: PrimaryConnector,
     sentinels: url.addresses,
     name: url.name,
     sentinelRetryStrategy: () => null,

@@ -55,6 +55,12 @@ const MEANINGS: readonly (readonly [RegExp, RedisReason, string, string])[] = [
     'has sentinels that know no such primary',
     'Check the name at the end of redis.url.',
   ],
+  [
+    /Unknown RESP type/,
+    'failed',
+    'does not speak the protocol of Redis',
+    'Check host and port of redis.url, and whether it has to begin with rediss.',
+  ],
   [/^OOM\b/, 'full', 'has no memory left', 'Raise its maxmemory, or remove what else lies in it.'],
   [
     /^(READONLY|NOREPLICAS|MISCONF)\b/,

@@ -1,6 +1,6 @@
 // Shadows and twins that are dead, slow, endless or hostile change nothing for users, and every copy is accounted for.
 import { expect, test } from 'vitest'
-import { rounds } from './support/release.ts'
+import { rounds } from '../support/release.ts'
 import {
   type App,
   type Counted,
@@ -12,14 +12,14 @@ import {
   services,
   startApp,
   total,
-} from './support/shadow.ts'
-import { HARD_DOCUMENTS, startFaults } from './support/shadow-faults.ts'
-import { poll, startProcess } from './support/turnout.ts'
-import { get } from './support/wire.ts'
+} from '../support/shadow.ts'
+import { HARD_DOCUMENTS, startFaults } from '../support/shadow-faults.ts'
+import { poll, startProcess } from '../support/turnout.ts'
+import { get } from '../support/wire.ts'
 
 /** Requests a fault, for a document that is hard to compare, and to a mirror that works between two groups. */
-const REQUESTS = rounds(2000, 3)
-const HARD = rounds(200, 2)
+const REQUESTS = rounds(2000, 10)
+const HARD = rounds(200, 4)
 const HEALTHY = 50
 /** Faults at the same time; one by one, its memory is known of each. */
 const AT_ONCE = rounds(1, 8)

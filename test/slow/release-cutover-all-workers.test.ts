@@ -1,10 +1,10 @@
 // Once the API has answered, no worker sends anyone to the old version.
 import { expect, test } from 'vitest'
-import { Api, rounds, startVersion } from './support/release.ts'
-import { shop, startProcess } from './support/turnout.ts'
-import { get } from './support/wire.ts'
+import { Api, rounds, startVersion } from '../support/release.ts'
+import { shop, startProcess } from '../support/turnout.ts'
+import { get } from '../support/wire.ts'
 
-const ROUNDS = rounds(1000, 25)
+const ROUNDS = rounds(1000, 300)
 
 test('after the answer to a cutover not one request reaches the old version, on any of four workers', async () => {
   const [blue, green] = [await startVersion('blue'), await startVersion('green')]

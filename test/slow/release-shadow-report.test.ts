@@ -1,13 +1,13 @@
 // A candidate with planted differences behind real traffic, and natural noise in all answers: the report names
 // exactly the planted ones, agrees with the metrics, and survives a restart.
 import { expect, test } from 'vitest'
-import { Api, rounds } from './support/release.ts'
-import { mirrored, type Reply, type Seen, send, services, settled, startApp } from './support/shadow.ts'
-import { poll, spawnTurnout, startProcess } from './support/turnout.ts'
-import { get } from './support/wire.ts'
+import { Api, rounds } from '../support/release.ts'
+import { mirrored, type Reply, type Seen, send, services, settled, startApp } from '../support/shadow.ts'
+import { poll, spawnTurnout, startProcess } from '../support/turnout.ts'
+import { get } from '../support/wire.ts'
 
 /** Enough even so for 15 of the rare difference: fewer than 14 are not told from chance. */
-const REQUESTS = rounds(50_000, 2500)
+const REQUESTS = rounds(50_000, 10_000)
 
 /** Who answers: the primary, the copy that the primary gets as its own twin, or the candidate. */
 type Role = 'primary' | 'twin' | 'candidate'

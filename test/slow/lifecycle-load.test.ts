@@ -1,6 +1,6 @@
 import { Agent, createServer, request } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
-import { poll, shop, startProcess, type TurnoutProcess, weights } from './support/turnout.ts'
+import { poll, shop, startProcess, type TurnoutProcess, weights } from '../support/turnout.ts'
 
 const CLIENTS = 64
 const RELOADS = 200

@@ -1,10 +1,10 @@
 // Kill -9 in the middle of writes leaves the old or the new revision, never anything else.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { Api, rounds, startVersion } from './support/release.ts'
-import { poll, shop, spawnTurnout } from './support/turnout.ts'
+import { Api, rounds, startVersion } from '../support/release.ts'
+import { poll, shop, spawnTurnout } from '../support/turnout.ts'
 
-const KILLS = rounds(40, 3)
+const KILLS = rounds(40, 10)
 const WRITES = 5
 
 test('after kill -9 in the middle of writes the last answered or the unanswered revision serves', async () => {

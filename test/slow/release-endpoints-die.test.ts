@@ -1,11 +1,11 @@
 // Endpoints killed and revived at random; requests fail only until that is noticed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { numbers } from './support/bytes.ts'
-import { Api, Load, rounds, type ShopVersion, startVersion } from './support/release.ts'
-import { shop, startProcess } from './support/turnout.ts'
+import { numbers } from '../support/bytes.ts'
+import { Api, Load, rounds, type ShopVersion, startVersion } from '../support/release.ts'
+import { shop, startProcess } from '../support/turnout.ts'
 
-const SECONDS = rounds(60, 3)
+const SECONDS = rounds(60, 15)
 /** Failures in a row until ejection, and what was under way on connections that broke. */
 const DETECTION_MS = 500
 
