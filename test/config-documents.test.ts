@@ -70,7 +70,7 @@ it.each<[string, Json, string]>([
   [
     'a list',
     [],
-    '1:1: CONFIG_TYPE: expected a mapping of keys, found a list. Write it with the keys $schema, schemaVersion, listeners, admin, workers, state, log, shutdown, services and routes.',
+    '1:1: CONFIG_TYPE: expected a mapping of keys, found a list. Write it with the keys $schema, schemaVersion, listeners, admin, workers, state, redis, log, shutdown, services and routes.',
   ],
   [
     'the prototype as a key',

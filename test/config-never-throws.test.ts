@@ -38,7 +38,7 @@ function checkAnswerToValue(text: string): void {
 }
 
 it('for any text', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), checkAnswer), { numRuns: 300 })
+  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), checkAnswer), { numRuns: 150 })
 })
 
 it('for any text of YAML tokens', () => {
@@ -59,7 +59,7 @@ it('for any text of YAML tokens', () => {
     '\r',
   ]
   const text = fc.array(fc.constantFrom(...tokens, ...more), { maxLength: 40 }).map(parts => parts.join(''))
-  fc.assert(fc.property(text, checkAnswer), { numRuns: 1000 })
+  fc.assert(fc.property(text, checkAnswer), { numRuns: 500 })
 })
 
 it('for any JSON', () => {
@@ -73,7 +73,7 @@ it('for a config with any JSON in place of a value', () => {
     fc.property(fc.constantFrom(...keys), value, (place, json) => {
       checkAnswer(PLACES[place]!(json))
     }),
-    { numRuns: 1000 },
+    { numRuns: 500 },
   )
 })
 

@@ -7,6 +7,9 @@ import { get, ok } from './support/wire.ts'
 
 const answering = (name: string) => startUpstream({ '*': ok(name) })
 
+/** The shop with one worker, where more of them show nothing more. */
+const alone: typeof shop = (versions, service, extra) => shop(versions, service, { workers: 1, ...extra })
+
 test('SIGHUP brings the changed file into force', async () => {
   const [blue, green] = [await answering('blue'), await answering('green')]
   const turnout = await startProcess(shop({ blue, green }, weights({ blue: 1 })))
@@ -23,16 +26,16 @@ test('SIGHUP brings the changed file into force', async () => {
 
 test('an open client connection takes the new revision from its next request on', async () => {
   const [blue, green] = [await answering('blue'), await answering('green')]
-  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })))
+  const turnout = await startLocal(alone({ blue, green }, weights({ blue: 1 })))
   const client = turnout.connect()
   expect((await client.ask(get('/'))).text).toBe('blue')
-  expect(await turnout.reload(shop({ blue, green }, weights({ green: 1 })))).toBe('applied')
+  expect(await turnout.reload(alone({ blue, green }, weights({ green: 1 })))).toBe('applied')
   expect((await client.ask(get('/'))).text).toBe('green')
 })
 
 test('a bad file keeps the running revision, and every mistake is logged with line and column', async () => {
   const blue = await answering('blue')
-  const turnout = await startLocal(shop({ blue }))
+  const turnout = await startLocal(alone({ blue }))
   expect(await turnout.reload('listeners: []\nservices: []\nroutes:\n  - service: nope\n')).toBe('invalid')
   expect((await turnout.get('/')).body).toBe('blue')
   const errors = turnout.log.filter(({ level }) => level === 'error')
@@ -47,15 +50,15 @@ test('a bad file keeps the running revision, and every mistake is logged with li
   expect(scrape.value('turnout_config_reloads_total{outcome="invalid"}')).toBe(1)
   expect(scrape.value('turnout_config_last_reload_successful')).toBe(0)
   // The way back counts as a success, though there is nothing to change.
-  expect(await turnout.reload(shop({ blue }))).toBe('unchanged')
+  expect(await turnout.reload(alone({ blue }))).toBe('unchanged')
   expect((await turnout.scrape()).value('turnout_config_last_reload_successful')).toBe(1)
 })
 
 test('an unchanged config is no new revision and is said to be unchanged', async () => {
   const blue = await answering('blue')
-  const turnout = await startLocal(shop({ blue }))
+  const turnout = await startLocal(alone({ blue }))
   // Another order and a default written out are the same config.
-  const same = Object.fromEntries(Object.entries(shop({ blue })).toReversed())
+  const same = Object.fromEntries(Object.entries(alone({ blue })).toReversed())
   expect(await turnout.reload({ ...same, schemaVersion: 1 })).toBe('unchanged')
   expect(turnout.log.at(-1)).toMatchObject({ level: 'info', msg: 'config is unchanged', revision: 1 })
   expect((await turnout.scrape()).value('turnout_config_revision')).toBe(1)
@@ -68,8 +71,8 @@ test.for([
   ['shutdown', { shutdown: { delay: '9s' } }],
 ] as const)('a change of %s is refused and named, with all that came along', async ([key, change]) => {
   const [blue, green] = [await answering('blue'), await answering('green')]
-  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })))
-  expect(await turnout.reload(shop({ blue, green }, weights({ green: 1 }), change))).toBe('refused')
+  const turnout = await startLocal(alone({ blue, green }, weights({ blue: 1 })))
+  expect(await turnout.reload(alone({ blue, green }, weights({ green: 1 }), change))).toBe('refused')
   expect(turnout.log.at(-1)).toMatchObject({
     level: 'error',
     keys: [key],
@@ -81,7 +84,7 @@ test.for([
 
 test('the log level changes live', async () => {
   const blue = await answering('blue')
-  const at = (level: string) => shop({ blue }, {}, { log: { level } })
+  const at = (level: string) => alone({ blue }, {}, { log: { level } })
   const turnout = await startLocal(at('info'), { logLevel: null })
   expect(await turnout.reload(at('error'))).toBe('applied')
   const before = turnout.log.length
@@ -141,9 +144,9 @@ test('a revision that a worker cannot prepare comes into force nowhere', async (
 
 test('reloads asked for while one is under way become one more', async () => {
   const [blue, green] = [await answering('blue'), await answering('green')]
-  const turnout = await startLocal(shop({ blue, green }, weights({ blue: 1 })))
-  const first = turnout.reload(shop({ blue, green }, weights({ blue: 2 })))
-  const others = [2, 3, 4, 5].map(weight => turnout.reload(shop({ blue, green }, weights({ green: weight }))))
+  const turnout = await startLocal(alone({ blue, green }, weights({ blue: 1 })))
+  const first = turnout.reload(alone({ blue, green }, weights({ blue: 2 })))
+  const others = [2, 3, 4, 5].map(weight => turnout.reload(alone({ blue, green }, weights({ green: weight }))))
   expect(await first).toBe('applied')
   expect(await Promise.all(others)).toEqual(['applied', 'applied', 'applied', 'applied'])
   const scrape = await turnout.scrape()

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { payload } from './support/bytes.ts'
 import { startPlane } from './support/plane.ts'
 import { quiet, startUpstream, until } from './support/raw.ts'
-import { poll, shop, startProcess } from './support/turnout.ts'
+import { shop, startLocal } from './support/turnout.ts'
 import { accept, close, closeCode, frame, OPCODE, openTunnel, readFrames } from './support/websocket.ts'
 import { get, response } from './support/wire.ts'
 
@@ -14,7 +14,7 @@ const codes = (text: string) => readFrames(text).map(closeCode)
 test('at the deadline of a stop WebSockets hear 1001, streams of events end whole, and all else is cut', async () => {
   const upstream = await startUpstream({ '/ws': accept, '/events': EVENTS, '/slow': () => {} })
   const deadline = 1000
-  const turnout = await startProcess(
+  const turnout = await startLocal(
     shop({ blue: upstream }, {}, { shutdown: { delay: '0s', deadline: `${deadline}ms` } }),
   )
   const { client, side, toClient, toUpstream } = await openTunnel(turnout, upstream, '/ws')
@@ -23,8 +23,7 @@ test('at the deadline of a stop WebSockets hear 1001, streams of events end whol
   const slow = turnout.connect().write(get('/slow'))
   await upstream.until(() => upstream.requests.length === 3, 'the requests')
   const at = performance.now()
-  turnout.signal('SIGTERM')
-  await turnout.logged('stopping')
+  const stopped = turnout.stop()
   // Until then it lives.
   side.write(frame(OPCODE.text, 'still here'))
   await client.until(() => toClient() !== '', 'a message')
@@ -38,21 +37,18 @@ test('at the deadline of a stop WebSockets hear 1001, streams of events end whol
   events.end()
   client.write(close(1001, true)).end()
   side.write(close(1001, false)).end()
-  expect(await turnout.exited).toBe(0)
-  expect(turnout.log.at(-1)).toMatchObject({ msg: 'stopped', forced: 3 })
+  expect(await stopped).toBe(3)
 })
 
 test('a WebSocket whose peers do not answer holds a stop up for a second at most', async () => {
   const upstream = await startUpstream({ '/ws': accept })
-  const turnout = await startProcess(shop({ blue: upstream }, {}, { shutdown: { delay: '0s', deadline: '100ms' } }))
+  const turnout = await startLocal(shop({ blue: upstream }, {}, { shutdown: { delay: '0s', deadline: '100ms' } }))
   const { client, toClient } = await openTunnel(turnout, upstream, '/ws')
-  turnout.signal('SIGTERM')
+  const stopped = turnout.stop()
   await client.until(() => toClient() !== '', 'the close frame')
   const at = performance.now()
-  await poll(() => turnout.log.at(-1)!.msg === 'stopped', 'the stop')
+  expect(await stopped).toBe(1)
   expect(performance.now() - at).toBeLessThan(2000)
-  expect(turnout.log.at(-1)).toMatchObject({ forced: 1 })
-  expect(await turnout.exited).toBe(0)
   expect(codes(toClient())).toEqual([1001])
 })
 

@@ -33,7 +33,7 @@ test('more status codes than a row has slots for are all counted', async () => {
 
 test('a request that reaches no route is counted without names', async () => {
   const turnout = await startLocal({
-    ...shop({ blue: { url: 'http://127.0.0.1:9001' } }),
+    ...shop({ blue: { url: 'http://127.0.0.1:9001' } }, {}, { workers: 1 }),
     routes: [{ name: 'shop', service: 'shop', match: { hosts: ['shop.test'] } }],
   })
   expect((await turnout.get('/', { host: 'other.test' })).status).toBe(404)
@@ -121,7 +121,7 @@ test('a version that left is reported as long as a request is on it', async () =
 
 test('access-log lines reach the output', async () => {
   const upstream = await startUpstream()
-  const turnout = await startLocal(shop({ blue: upstream }, {}, { log: { access: 'all' } }))
+  const turnout = await startLocal(shop({ blue: upstream }, {}, { workers: 1, log: { access: 'all' } }))
   await turnout.get('/a')
   await turnout.get('/b')
   const linesOf = () => turnout.lines.split('\n').slice(0, -1)

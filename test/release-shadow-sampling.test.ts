@@ -22,6 +22,8 @@ const USERS = rounds(1000, 200)
 const RELOADS = rounds(100, 2)
 /** Copies that fit into any queue here: what is tested is who is copied. */
 const queue = { items: 100_000 }
+/** Where each request is looked at by itself, whichever worker it comes by. */
+const ONE = { workers: 1 }
 
 /** Answers the target, so that a client can tell whose answer it got. */
 function echo({ target }: Seen): Reply {
@@ -134,7 +136,7 @@ test('other methods, upgrades and streams of events are not copied but counted; 
   const { app: green, seen } = await startShadow()
   const blue = await startApp(echo)
   const mirror = { to: 'green', methods: ['GET', 'HEAD', 'POST'], compare: {} }
-  const turnout = await startLocal(services([mirrored('shop', { blue, green }, [mirror])]))
+  const turnout = await startLocal(services([mirrored('shop', { blue, green }, [mirror])], ONE))
   const ask = async (text: string, method?: string) => {
     const client = turnout.connect()
     const { status } = await client.ask(text, method)
@@ -172,7 +174,9 @@ test('bodies up to the cap arrive byte for byte, larger ones are counted, each m
     { to: 'large', methods, bodyBytes: `${cap / 1024}KiB` },
     { to: 'small', methods, bodyBytes: '1KiB' },
   ]
-  const turnout = await startLocal(services([mirrored('shop', { blue, large: large.app, small: small.app }, mirrors)]))
+  const turnout = await startLocal(
+    services([mirrored('shop', { blue, large: large.app, small: small.app }, mirrors)], ONE),
+  )
   const sizes = [0, 1, 1023, 1024, 1025, 16_383, 65_535, 65_536, 65_537, cap - 1, cap, cap + 1, 3 * cap]
   const bytes = payload(3 * cap)
   const client = turnout.connect()
@@ -219,7 +223,7 @@ test('a copy has the edits of its own version, the mark and the request id as it
   const versions = service.versions as Written[]
   versions[0]!.requestHeaders = { set: { 'x-dual-write': 'on', 'x-color': 'blue' }, remove: ['x-internal'] }
   versions[1]!.requestHeaders = { set: { 'x-dual-write': 'off' }, remove: ['x-secret'] }
-  const turnout = await startLocal(services([service]))
+  const turnout = await startLocal(services([service], ONE))
   const client = turnout.connect()
   const lines = [
     'Host: shop.example.com',
@@ -269,7 +273,7 @@ test('a copy goes where the route sends its request, with the host of its own ve
     rewrite: { stripPrefix: '/api', host: 'upstream' },
   }
   const turnout = await startLocal(
-    services([mirrored('shop', { blue, green }, [{ to: 'green' }])], { routes: [route] }),
+    services([mirrored('shop', { blue, green }, [{ to: 'green' }])], { ...ONE, routes: [route] }),
   )
   expect((await turnout.get('/api/items?x=1')).body).toBe('/items?x=1')
   await poll(() => seen.length === 1, 'the copy')
@@ -287,7 +291,7 @@ test('a request that is tried again is copied once, one that fails over to the s
     traffic: { failover: { to: 'green' } },
     outlier: { consecutiveFailures: 1, eject: '60s', maxEjected: 1 },
   })
-  const turnout = await startLocal(services([again, over], { workers: 1 }))
+  const turnout = await startLocal(services([again, over], ONE))
   for (let n = 0; n < 10; n++) expect((await turnout.get(`/again/${n}`)).status).toBe(200)
   await poll(async () => countsIn(await turnout.scrape(), 'again', 'green').outcomes.answered === 10, 'ten copies')
   expect([blue.primaries, green.copies]).toEqual([10, 10])

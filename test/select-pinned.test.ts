@@ -5,7 +5,8 @@ import { PinMemory, PinnedService } from '../src/route/pinned.ts'
 import { Selection, Selector, type SelectorInput } from '../src/route/select.ts'
 import { request, type Written } from './route-view.ts'
 
-const LATER = Number.POSITIVE_INFINITY
+const NOW = 1_800_000_000_000
+const LATER = NOW + 60_000
 
 /** What a worker has: its memory and its counters. */
 class Worker {
@@ -14,7 +15,7 @@ class Worker {
   #services: PinnedService[] = []
 
   constructor(most?: number) {
-    this.memory = new PinMemory(most)
+    this.memory = new PinMemory(most, NOW)
   }
 
   /** A service of the snapshot that comes into force with `follow`. */
@@ -114,14 +115,18 @@ describe('a user who is remembered', () => {
     const worker = new Worker()
     const pins = worker.service(['blue', 'green'])
     worker.follow()
-    pins.remember('ann', 'blue', worker.memory.now + 1000)
-    worker.memory.now += 999
-    expect(pins.find('ann')).toBe(0)
-    worker.memory.now += 1
+    pins.remember('ann', 'blue', NOW + 5000)
+    // A second early at most, and never late.
+    pins.remember('bob', 'blue', NOW + 4999)
+    worker.memory.tick(NOW + 3999)
+    expect([pins.find('ann'), pins.find('bob')]).toEqual([0, 0])
+    worker.memory.tick(NOW + 4999)
+    expect([pins.find('ann'), pins.find('bob')]).toEqual([0, -1])
+    worker.memory.tick(NOW + 5000)
     expect(pins.find('ann')).toBe(-1)
   })
 
-  test('fails over without being pinned to where he is', () => {
+  test('fails over without being pinned to where that leads', () => {
     const worker = new Worker()
     const pins = worker.service(['blue', 'green'])
     worker.follow()
@@ -197,7 +202,7 @@ describe('a user who is not remembered', () => {
     return { worker, pins, by: selector(pins, { green: 1 }) }
   }
 
-  test('has to be looked up; the hash says where to pin him', () => {
+  test('has to be looked up; the hash says where to pin them', () => {
     const { worker, by } = begin()
     expect(select(by)).toEqual({ version: 1, reason: 'hash', needsPin: true })
     expect(out.key).toBe('ann')
@@ -307,10 +312,10 @@ describe('a correction', () => {
     const pins = worker.service(['blue', 'green', 'gold'], ['blue', 'green'])
     worker.follow()
     pins.remember('ann', 'blue', LATER)
-    for (const user of ['ann', 'bob']) worker.memory.correct('shop', user, 'green', worker.memory.now + 10)
+    for (const user of ['ann', 'bob']) worker.memory.correct('shop', user, 'green', NOW + 1000)
     worker.memory.correct('cart', 'ann', 'blue', LATER)
     expect([pins.find('ann'), pins.find('bob'), worker.memory.size]).toEqual([1, -1, 1])
-    worker.memory.now += 10
+    worker.memory.tick(NOW + 1000)
     expect(pins.find('ann')).toBe(-1)
   })
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { startUpstream } from './support/raw.ts'
-import { shop, startProcess, type TurnoutProcess } from './support/turnout.ts'
+import { type LocalTurnout, shop, startLocal, startProcess, type TurnoutProcess } from './support/turnout.ts'
 import { get } from './support/wire.ts'
 
 const WORKERS = 4
@@ -40,7 +40,7 @@ function versionFor(key: string): string {
 }
 
 /** The version each key got, asked over connections enough to reach every worker. */
-async function versionsOf(turnout: TurnoutProcess): Promise<string[]> {
+async function versionsOf(turnout: LocalTurnout | TurnoutProcess): Promise<string[]> {
   const clients = Array.from({ length: 8 * WORKERS }, () => turnout.connect())
   const versions: string[] = new Array(KEYS.length)
   await Promise.all(
@@ -54,7 +54,7 @@ async function versionsOf(turnout: TurnoutProcess): Promise<string[]> {
   return versions
 }
 
-test('2,000 users get the version of the formula, on every worker and after a restart', async () => {
+test('2,000 users get the version of the formula, on every worker, in every process and after a restart', async () => {
   const upstream = await startUpstream()
   const service = {
     traffic: { split: { weights: WEIGHTS, by: [{ header: 'x-user-id' }] }, versionHeader: 'x-served-version' },
@@ -63,7 +63,7 @@ test('2,000 users get the version of the formula, on every worker and after a re
   const expected = KEYS.map(versionFor)
   expect(new Set(expected)).toEqual(new Set(['blue', 'green', 'canary']))
 
-  const turnout = await startProcess(document)
+  const turnout = await startLocal(document)
   expect(await versionsOf(turnout)).toEqual(expected)
   // Asked once more over other connections: whichever worker answers, it is the same version.
   expect(await versionsOf(turnout)).toEqual(expected)

@@ -4,14 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { beat } from '../src/store/redis/beat.ts'
 import { leave } from '../src/store/redis/leave.ts'
 import { publishRevision } from '../src/store/redis/publish-revision.ts'
 import { headOf } from '../src/store/redis/read-revisions.ts'
 import type { RedisError } from '../src/store/redis/redis-error.ts'
 import { SharedStore } from '../src/store/redis/shared-store.ts'
-import { blackHole, createCertificates, type RedisServer, startRedis } from './support/redis.ts'
+import { blackHole, createCertificates, type RedisServer, startRedis, untilAllEnd } from './support/redis.ts'
 import {
   connectedStore,
   openStore,
@@ -27,8 +27,9 @@ const replica = { id: 'a', report: '{"large":"no"}', leaseMs: 5000 }
 
 describe('on one server', () => {
   let server: RedisServer
+  const atEnd = untilAllEnd()
   beforeAll(async () => {
-    server = await startRedis({ atEnd: afterAll })
+    server = await startRedis({ atEnd })
   })
   sharedStoreSuite(() => server.url)
 })

@@ -7,7 +7,7 @@ import { Store } from '../src/store/sqlite.ts'
 import { stateDir } from './support/state-dir.ts'
 
 const WRITER = fileURLToPath(new URL('./support/revision-writer.ts', import.meta.url))
-const ROUNDS = 4
+const ROUNDS = 3
 
 /** Lets the writer write for a random time and kills it; answers the last number it said it had stored. */
 async function writeUntilKilled(dir: string): Promise<number> {

@@ -107,7 +107,7 @@ const memory = new PinMemory()
 const input = { service: 'shop', versions: two.versions, cells: [0, 0], ttlMs: 60_000, accepts: [true, true] }
 const pins = new PinnedService(input, memory, { cells: new Float64Array(64) })
 memory.follow([pins])
-for (let i = 0; i < 50_000; i++) pins.remember(`user-${i * 7919}`, 'blue', Number.POSITIVE_INFINITY)
+for (let i = 0; i < 50_000; i++) pins.remember(`user-${i * 7919}`, 'blue', Date.now() + 3_600_000)
 const pinned = new Selector({ ...two, pins })
 measure('select: 2 versions, header key, pinned in memory', plain, view => pinned.select(view, out))
 const everybody = views(() => '/', 50_000)

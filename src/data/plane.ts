@@ -85,7 +85,7 @@ export class Plane implements UpstreamContext {
       this.dateLine = `Date: ${new Date(second * 1000).toUTCString()}\r\n`
     }
     this.accessLog.flush()
-    this.pins.memory.now = Date.now()
+    this.pins.memory.tick(Date.now())
     // Ends of copies that found no room; else whoever waits for them would until the next copy.
     this.copies.publish()
   }

@@ -1,13 +1,13 @@
 // Says whether Redis is asked: not while it is away, and not while it takes commands and answers none of them. So
-// one that hangs delays lookups for a quarter of a second, and none of those that follow.
+// one that hangs delays lookups for half a second, and none of those that follow.
 
 /** Ms between two looks at what is open. */
-const LOOK_MS = 50
+const LOOK_MS = 80
 /**
  * Looks in a row without an answer to anything. A thread that was busy sees its answers between two of them, which
  * it would not with one timer. Not fewer: who is pinned past Redis may have to change his version later.
  */
-const SILENT_LOOKS = 4
+const SILENT_LOOKS = 5
 
 export class Breaker {
   readonly #onOpen: (why: string) => void

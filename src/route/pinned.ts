@@ -39,23 +39,31 @@ type Home = Map<string, Taker>
 type Pin = {
   home: Home
   taker: Taker
-  /** As `Date.now()` tells it. */
-  expiresAt: number
+  /** Second of the memory in which it ends. A small integer: a time in ms would be one more place in memory to read. */
+  end: number
   /** The same user key in another service. */
   next: Pin | null
 }
 
 /** Pins that a worker remembers; the users who came last stay. */
 export class PinMemory {
-  /** `Date.now()` of a moment ago; whoever owns the memory keeps it going. */
-  now = Date.now()
+  readonly #startedAt: number
+  /** Whole seconds since then. */
+  #second = 0
   /** Made when there is something to remember: its tables are large from the start. */
   #users: LRUCache<string, Pin> | null = null
   #homes = new Map<string, Home>()
   readonly #most: number
 
-  constructor(most = MOST_PINS) {
+  /** `now` is `Date.now()`. */
+  constructor(most = MOST_PINS, now = Date.now()) {
     this.#most = most
+    this.#startedAt = now
+  }
+
+  /** Tells the time, `Date.now()`: by that pins end. */
+  tick(now: number): void {
+    this.#second = this.#secondOf(now)
   }
 
   /** Pins that are remembered, void ones included. */
@@ -99,10 +107,10 @@ export class PinMemory {
     if (this.#users === null) return -1
     let pin = this.#users.get(key) ?? null
     while (pin !== null && pin.home !== home) pin = pin.next
-    return pin === null || pin.expiresAt <= this.now ? -1 : pin.taker.index
+    return pin === null || pin.end <= this.#second ? -1 : pin.taker.index
   }
 
-  /** Remembers a pin, where its version takes pinned users. `key` is one of `pinKey`, and keeps no other text alive. */
+  /** Remembers a pin until `expiresAt` (`Date.now()`), where its version takes pinned users. `key` is one of `pinKey`, and keeps no other text alive. */
   remember(service: string, key: string, version: string, expiresAt: number): void {
     const home = this.#homes.get(service)
     const taker = home?.get(version)
@@ -112,7 +120,7 @@ export class PinMemory {
     for (let pin = this.#users.peek(key) ?? null; pin !== null; pin = pin.next) {
       if (pin.home !== home && pin.taker.index !== -1) next = { ...pin, next }
     }
-    this.#users.set(key, { home, taker, expiresAt, next })
+    this.#users.set(key, { home, taker, end: this.#secondOf(expiresAt), next })
   }
 
   /** What is remembered of a user turned out to be wrong; users who are not remembered stay so. */
@@ -123,7 +131,12 @@ export class PinMemory {
     if (home === undefined || pin === null) return
     const taker = home.get(version)
     if (taker !== undefined) pin.taker = taker
-    pin.expiresAt = taker === undefined ? 0 : expiresAt
+    pin.end = taker === undefined ? 0 : this.#secondOf(expiresAt)
+  }
+
+  /** A pin ends up to a second early, which costs a look-up, and never late. */
+  #secondOf(time: number): number {
+    return Math.floor((time - this.#startedAt) / 1000)
   }
 }
 

@@ -1,17 +1,18 @@
 // The shared store on a Redis Cluster of three nodes: the same behaviour as on one server, and what it does when a
 // node of the Cluster is gone.
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { beat } from '../../src/store/redis/beat.ts'
 import { publishRevision } from '../../src/store/redis/publish-revision.ts'
 import { headOf } from '../../src/store/redis/read-revisions.ts'
-import { clusterIsOk, type RedisServer, startCluster } from '../support/redis.ts'
+import { clusterIsOk, type RedisServer, startCluster, untilAllEnd } from '../support/redis.ts'
 import { connectedStore, openStore, reasonOf, sharedRevision, sharedStoreSuite } from '../support/shared-store-suite.ts'
 import { poll } from '../support/turnout.ts'
 
 let url: string
 let nodes: RedisServer[]
+const atEnd = untilAllEnd()
 beforeAll(async () => {
-  const cluster = await startCluster(afterAll)
+  const cluster = await startCluster(atEnd)
   url = cluster.url
   nodes = cluster.nodes
 })

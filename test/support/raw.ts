@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest'
 import { type Message, MessageReader, ok } from './wire.ts'
 
 /** How long a condition may take to come true: far above what it needs, so that only a bug exceeds it. */
-const PATIENCE_MS = 4000
+const PATIENCE_MS = 10_000
 
 /** Lets a test wait until something that changed makes a condition true. */
 class Changes {

@@ -8,11 +8,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { onTestFinished } from 'vitest'
+import { afterAll, onTestFinished } from 'vitest'
 import { poll } from './turnout.ts'
 
-/** Registers what ends a server; `afterAll` where it is started for a whole file. */
+/** Takes what ends a server. */
 type AtEnd = (end: () => Promise<void>) => void
+
+/** For servers of a whole file or group, which `beforeAll` starts; to be called outside of it. */
+export function untilAllEnd(): AtEnd {
+  const ends: (() => Promise<void>)[] = []
+  afterAll(async () => {
+    for (const end of ends) await end()
+  })
+  return end => ends.push(end)
+}
 
 type Certificates = { ca: string; cert: string; key: string }
 
@@ -218,7 +227,8 @@ export async function startSentinels(atEnd: AtEnd = onTestFinished): Promise<Sen
       const ask = () => sentinel.cli('sentinel', 'failover', 'mymaster')
       if (how === 'killed') await primary.kill9()
       else await poll(async () => /^(OK|INPROG)/.test(await ask()), 'the sentinel to find the replica good')
-      const isPrimary = async () => (await replica.cli('role')).startsWith('master')
+      // Connections are cut when a role changes.
+      const isPrimary = async () => (await replica.cli('role').catch(() => '')).startsWith('master')
       await poll(isPrimary, 'the replica to become the primary', 20_000)
       await poll(async () => (await state()).includes(`\n${replica.port}\n`), 'the sentinel to say so')
     },

@@ -17,7 +17,7 @@ import { Scrape } from './scrape.ts'
 export const COMMAND = fileURLToPath(new URL('../../src/turnout.js', import.meta.url))
 
 /** How long a condition may take to come true: far above what it needs, so that only a bug exceeds it. */
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 20_000
 
 type HasUrl = { readonly url: string }
 /** A config as it is written. */
@@ -212,6 +212,12 @@ export class LocalTurnout extends TestTurnout {
   reload(document: Written | string) {
     this.file.write(document)
     return this.plane.reload()
+  }
+
+  /** Stops as after a signal, with whatever is in flight; answers how many connections were cut. */
+  stop(): Promise<number> {
+    this.#isClosed = true
+    return this.plane.stop()
   }
 
   async close(): Promise<void> {

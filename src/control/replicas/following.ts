@@ -56,10 +56,7 @@ export class Following {
     if (!shared.isConnected) return
     try {
       const { adopt } = await shared.plan(history.current(), number => history.get(number))
-      await this.#newestOf(adopt, async (revisions, revision) => {
-        history.beginWith(revision)
-        this.#adopted = revisions
-      })
+      this.#beginWith(adopt)
     } catch (error) {
       this.#log(error)
     }
@@ -100,15 +97,44 @@ export class Following {
         continue
       }
       if (adopt.length === 0) this.behind = null
-      else await this.#newestOf(adopt, (revisions, revision) => this.#adopt(revisions, revision))
+      else await this.#adopt(adopt)
       this.hasJoined = true
       return
     }
   }
 
-  async #adopt(revisions: readonly StoredRevision[], revision: Revision): Promise<void> {
-    await this.#options.history.adopt(revisions, revision)
-    this.isProvisional = false
+  /**
+   * One after the other, because each may be the one that ends the pins to a version. One that cannot be applied here is
+   * kept with the next one that can.
+   */
+  async #adopt(revisions: readonly StoredRevision[]): Promise<void> {
+    const { history } = this.#options
+    let left: StoredRevision[] = []
+    for (const revision of revisions) {
+      left.push(revision)
+      try {
+        await history.adopt(left, history.served(revision))
+        this.isProvisional = false
+        this.behind = null
+        left = []
+      } catch (error) {
+        this.#cannot(error, revision, revisions)
+      }
+    }
+  }
+
+  /** The newest that can be served: before anything runs there is nothing that the others could end. */
+  #beginWith(revisions: readonly StoredRevision[]): void {
+    const { history } = this.#options
+    for (const [i, revision] of [...revisions.entries()].reverse()) {
+      try {
+        history.beginWith(history.served(revision))
+        this.#adopted = revisions.slice(0, i + 1)
+        return
+      } catch (error) {
+        this.#cannot(error, revision, revisions)
+      }
+    }
   }
 
   /** Publishes what Redis does not have (any more); another replica may do so at the same time. */
@@ -130,22 +156,10 @@ export class Following {
     this.isProvisional = false
   }
 
-  /** Tries these revisions from the newest on; what is older than the first that can be taken comes with it. */
-  async #newestOf(
-    revisions: readonly StoredRevision[],
-    take: (revisions: readonly StoredRevision[], revision: Revision) => Promise<void>,
-  ): Promise<void> {
-    for (let i = revisions.length - 1; i >= 0; i--) {
-      const isNewest = i === revisions.length - 1
-      try {
-        await take(revisions.slice(0, i + 1), this.#options.history.served(revisions[i]!))
-        if (isNewest) this.behind = null
-        return
-      } catch (error) {
-        if (!(error instanceof Refusal) || error.code === 'stopping') throw error
-        if (isNewest) this.#fallBehind(revisions[i]!.number, error)
-      }
-    }
+  /** Only the newest one matters: who has that is not behind. */
+  #cannot(error: unknown, revision: StoredRevision, revisions: readonly StoredRevision[]): void {
+    if (!(error instanceof Refusal) || error.code === 'stopping') throw error
+    if (revision === revisions.at(-1)) this.#fallBehind(revision.number, error)
   }
 
   #fallBehind(revision: number, { message }: Refusal): void {

@@ -103,7 +103,6 @@ function clusterOptions(options: RedisOptions): ClusterOptions {
     // Names are looked up by who connects, so that TLS sees them.
     dnsLookup: (name, done) => done(null, name),
     slotsRefreshTimeout: COMMAND_MS.commands,
-    slotsRefreshInterval: 5000,
     clusterRetryStrategy: null,
     // Commands are never sent again by themselves, only where a node did not carry them out.
     retryDelayOnFailover: 0,
