@@ -1,7 +1,7 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ShopTraffic } from './support/draining.ts'
 import { startUpstream } from './support/raw.ts'
-import { shop, startLocal } from './support/turnout.ts'
+import { poll, shop, startLocal } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'
 import { blockWorker, FAULTY } from './support/worker-faults.ts'
 
@@ -71,4 +71,54 @@ test('where they cannot be moved at the deadline they are as soon as they can', 
   expect(await traffic.drained('blue')).toMatchObject({ forced: 0 })
   expect(await pinned()).toBe('green')
   expect(turnout.plane.revision.number).toBe(2)
+})
+
+describe('pins in a store', () => {
+  /** A shop whose users are known by x-user and pinned by the keeper of this process. */
+  async function startStore(drain: Record<string, string>) {
+    const blue = await startUpstream({ '*': ok('blue') })
+    const green = await startUpstream({ '*': ok('green') })
+    const traffic = { sticky: { mode: 'store' }, split: { weights: { blue: 1 }, by: [{ header: 'x-user' }] } }
+    const turnout = await startLocal(shop({ blue, green }, { traffic, drain }, { workers: 1 }))
+    const versionOf = async (user: string) => (await turnout.get('/', { 'x-user': user })).body
+    const hits = async () =>
+      (await turnout.scrape()).sum('turnout_pin_lookups_total', { service: 'shop', outcome: 'memory' })
+    /** Asks until the worker remembers the user; an answer may come late. */
+    const remembered = async (user: string) => {
+      const before = await hits()
+      await poll(async () => {
+        await versionOf(user)
+        return (await hits()) > before
+      }, `${user} remembered`)
+      return versionOf(user)
+    }
+    return { versionOf, remembered, traffic: new ShopTraffic(turnout) }
+  }
+
+  test('with sticky: move they move at once; who did not come meanwhile is back with the version', async () => {
+    const { versionOf, remembered, traffic } = await startStore({ sticky: 'move' })
+    for (const user of ['ann', 'bob', 'cyd']) expect(await remembered(user)).toBe('blue')
+    await traffic.cutover('green')
+    expect(await versionOf('ann')).toBe('green')
+    expect(await traffic.drained('blue')).toMatchObject({ pinnedRequests: 0 })
+    await traffic.must('DELETE', 'versions/blue/drain')
+    expect(await remembered('ann')).toBe('green')
+    expect(await remembered('bob')).toBe('blue')
+    const explained = await traffic.must('POST', 'explain', { headers: { 'x-user': 'cyd' } })
+    expect(explained).toMatchObject({ version: 'blue', reason: 'sticky', key: 'cyd' })
+  })
+
+  test('with sticky: keep they stay until the deadline', async () => {
+    const { versionOf, remembered, traffic } = await startStore({ deadline: '1s', sticky: 'keep' })
+    expect(await remembered('ann')).toBe('blue')
+    const { drains } = await traffic.cutover('green')
+    const end = Date.parse(drains[0].deadline)
+    expect(await versionOf('new')).toBe('green')
+    let answered = 0
+    while ((await versionOf('ann')) === 'blue') answered++
+    expect(answered).toBeGreaterThan(0)
+    expect(Date.now()).toBeGreaterThanOrEqual(end)
+    expect(await traffic.drained('blue')).toMatchObject({ pinnedRequests: answered, completed: answered, forced: 0 })
+    expect(await remembered('ann')).toBe('green')
+  })
 })

@@ -109,8 +109,13 @@ export class RedisServer {
   }
 
   /** What redis-cli prints for a command. */
-  async cli(...args: string[]): Promise<string> {
-    const { password, tls } = this.#options
+  cli(...args: string[]): Promise<string> {
+    return this.cliAs(this.#options.password, ...args)
+  }
+
+  /** The same with another password of the default user. */
+  async cliAs(password: string | undefined, ...args: string[]): Promise<string> {
+    const { tls } = this.#options
     const login = password === undefined ? [] : ['--no-auth-warning', '-a', password]
     const secure = tls === undefined ? [] : ['--tls', '--cacert', tls.ca]
     const { stdout } = await promisify(execFile)('redis-cli', ['-p', `${this.port}`, ...login, ...secure, ...args])
