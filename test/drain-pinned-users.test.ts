@@ -81,8 +81,7 @@ describe('pins in a store', () => {
     const traffic = { sticky: { mode: 'store' }, split: { weights: { blue: 1 }, by: [{ header: 'x-user' }] } }
     const turnout = await startLocal(shop({ blue, green }, { traffic, drain }, { workers: 1 }))
     const versionOf = async (user: string) => (await turnout.get('/', { 'x-user': user })).body
-    const hits = async () =>
-      (await turnout.scrape()).sum('turnout_pin_lookups_total', { service: 'shop', outcome: 'memory' })
+    const hits = async () => (await turnout.scrape()).sum('turnout_pin_lookups_total', 'outcome="memory"')
     /** Asks until the worker remembers the user; an answer may come late. */
     const remembered = async (user: string) => {
       const before = await hits()
@@ -109,7 +108,7 @@ describe('pins in a store', () => {
   })
 
   test('with sticky: keep they stay until the deadline', async () => {
-    const { versionOf, remembered, traffic } = await startStore({ deadline: '1s', sticky: 'keep' })
+    const { versionOf, remembered, traffic } = await startStore({ deadline: '400ms', sticky: 'keep' })
     expect(await remembered('ann')).toBe('blue')
     const { drains } = await traffic.cutover('green')
     const end = Date.parse(drains[0].deadline)

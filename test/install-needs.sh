@@ -8,7 +8,12 @@ command="apt-get install --no-install-recommends redis-server prometheus"
 missing=
 command -v redis-server >/dev/null || missing="redis-server"
 command -v promtool >/dev/null || missing="${missing:+$missing and }promtool"
-[ -z "$missing" ] && exit 0
+if [ -z "$missing" ]; then
+  major=$(redis-server --version | sed -n 's/.* v=\([0-9]*\)\..*/\1/p')
+  [ "${major:-7}" -ge 7 ] && exit 0
+  echo "The tests need redis-server 7.0 or newer, and this one is of version $major: install a newer one." >&2
+  exit 1
+fi
 
 fail() {
   echo "The tests need $missing: $1" >&2

@@ -34,7 +34,7 @@ const CONFIG = configOf(
 )
 
 type Peer = { id: string; name: string; state: 'live' | 'gone' }
-type Options = { dir?: string; pushPause?: number; isDeaf?: boolean; aheadMs?: number }
+type Options = { dir?: string; pushPause?: number; isDeaf?: boolean; isBusy?: boolean; aheadMs?: number }
 
 /** Replicas as far as differences go; all know all. */
 class Fleet {
@@ -45,8 +45,9 @@ class Fleet {
     this.redis = redis
   }
 
-  /** `isDeaf`: it hears no news; `aheadMs`: of its clock. */
-  async start(name: string, { dir = stateDir(), pushPause = PAUSE, isDeaf = false, aheadMs = 0 }: Options = {}) {
+  /** `isDeaf`: it hears no news; `isBusy`: its counts grow whenever they are read; `aheadMs`: of its clock. */
+  async start(name: string, options: Options = {}) {
+    const { dir = stateDir(), pushPause = PAUSE, isDeaf = false, isBusy = false, aheadMs = 0 } = options
     const shared = await openShared(this.redis.url)
     if (isDeaf) vi.spyOn(shared, 'onNews').mockImplementation(() => {})
     const store = new Store(dir)
@@ -55,6 +56,8 @@ class Fleet {
     const events = new Events(store, log)
     const counters = new Counters()
     counters.grow(0, 1)
+    let read = 0
+    if (isBusy) vi.spyOn(counters, 'read').mockImplementation(() => ++read)
     const storeId = store.replicaId()
     const peer: Peer = { id: `${storeId}-${this.peers.length}`, name, state: 'live' }
     this.peers.push(peer)
@@ -225,6 +228,15 @@ test('a replica that is started again counts once, however it ended', async () =
   await again.kill()
   const third = await fleet.start('b', { dir: b.dir })
   await agree([a, third], { green: 703, complete: true })
+})
+
+test('a shadow whose requests never pause keeps no other one from being shared', async () => {
+  const fleet = new Fleet(await startRedis())
+  const busy = await fleet.start('busy', { isBusy: true })
+  const other = await fleet.start('other')
+  busy.found(3, { version: 'green' })
+  busy.found(4, { version: 'red' })
+  await agree([other], { green: 3, red: 4, complete: true })
 })
 
 test('of too many endpoints all replicas put the same ones together', async () => {

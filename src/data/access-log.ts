@@ -1,7 +1,11 @@
 // One line for a finished exchange, made in the worker and written by the control plane: lines are
 // gathered and posted a few times a second, so that logging costs the request path no system call.
 import pino from 'pino'
+import type { RequestHead } from '../http1/request-head.ts'
 import type { AccessLog } from '../snapshot/types.ts'
+
+/** What the log says of a request; kept only while it is on. */
+export type Logged = { host: string; path: string; clientIp: string; requestId: string }
 
 /** Characters gathered before they are posted at once. */
 const BATCH = 64 * 1024
@@ -46,4 +50,19 @@ export class AccessLogger {
     this.#post(this.#lines)
     this.#lines = ''
   }
+}
+
+/** `requestId` is '' where the request has its own. */
+export function loggedOf(head: RequestHead, requestId: string): Logged {
+  return {
+    host: head.authority,
+    path: head.path,
+    clientIp: head.clientIp,
+    requestId: requestId === '' ? head.header('x-request-id')! : requestId,
+  }
+}
+
+/** Milliseconds with microseconds. */
+export function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }

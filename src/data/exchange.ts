@@ -21,6 +21,7 @@ import type { Route, Snapshot, Version } from '../snapshot/types.ts'
 import type { ResponseSink, UpstreamConnection } from '../upstream/connection.ts'
 import type { Timed } from '../upstream/deadlines.ts'
 import type { Endpoint } from '../upstream/endpoint.ts'
+import { type Logged, loggedOf, rounded } from './access-log.ts'
 import { ERROR_DETAIL, problem, statusOfError } from './answers.ts'
 import type { ClientConnection } from './client-connection.ts'
 import type { Copy } from './copies.ts'
@@ -39,9 +40,6 @@ const KEPT_BODY = 64 * 1024
 
 /** The copy of a request is nobody's yet: each shadow has edits of its own. */
 const NO_EDIT: RequestEdit = { requestSet: '', requestRemoved: null }
-
-/** What the access log says of a request; kept only while it is on. */
-type Logged = { host: string; path: string; clientIp: string; requestId: string }
 
 export class Exchange implements ResponseSink, Timed {
   readonly client: ClientConnection
@@ -112,14 +110,7 @@ export class Exchange implements ResponseSink, Timed {
     this.#framing = head.framing
     this.#requestDone = head.framing === BODY_NONE
     const requestId = ownRequestId(head, plane)
-    if (this.snapshot.accessLog.mode !== 'off') {
-      this.#logged = {
-        host: head.authority,
-        path: head.path,
-        clientIp: head.clientIp,
-        requestId: requestId === '' ? head.header('x-request-id')! : requestId,
-      }
-    }
+    if (this.snapshot.accessLog.mode !== 'off') this.#logged = loggedOf(head, requestId)
     if (head.maxForwards === 0) {
       this.client.keepAlive &&= this.client.canSkipBody
       this.#answer(200, answerAsLastHop(head, this.client.closing() + plane.dateLine))
@@ -142,6 +133,7 @@ export class Exchange implements ResponseSink, Timed {
       plane.leave(this.snapshot)
       this.snapshot = snapshot
       snapshot.users++
+      this.#cells = UNROUTED_ROW * ROW
       this.#choose(head, requestId)
     }
     if (this.#wait === null) plane.freeHead(head)
@@ -651,17 +643,12 @@ export class Exchange implements ResponseSink, Timed {
       version: this.#version?.name,
       reason: REASONS[this.#reason],
       endpoint: this.#endpoint?.url,
-      durationMs: round(now - this.startedAt),
-      upstreamMs: this.#headAt === 0 ? undefined : round(this.#headAt - this.#sentAt),
+      durationMs: rounded(now - this.startedAt),
+      upstreamMs: this.#headAt === 0 ? undefined : rounded(this.#headAt - this.#sentAt),
       bytesIn: this.#bytesIn,
       bytesOut: this.#bytesOut,
       retries: this.#retries,
       error: this.#error ?? undefined,
     })
   }
-}
-
-/** Milliseconds with microseconds. */
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000
 }

@@ -5,11 +5,11 @@ import type { Memory, Pin } from './memory.ts'
 import type { RedisPins } from './redis-pins.ts'
 
 /** Pins that travel together; lookups wait for no more than these. */
-const BATCH = 200
+const BATCH = 16
 /** Pins that are looked at in one turn of the loop. */
 const LOOKED_AT = 5000
 /** Ms between two batches, which are for lookups. */
-const PAUSE_MS = 2
+const PAUSE_MS = 1
 
 export type SharingOptions = {
   memory: Memory

@@ -230,7 +230,10 @@ export class SharedDifferences {
     }
   }
 
-  /** Writes a batch of what Redis does not have of a shadow; false when that was nothing. */
+  /**
+   * Writes a batch of what Redis does not have of a shadow; false when that was all. Requests are counted all the
+   * time, so their counts alone are no reason to write once more.
+   */
   async #pushSome(service: string, version: string): Promise<boolean> {
     const part = this.#partOf(service, version)
     const { changed, run, begins } = part
@@ -264,7 +267,7 @@ export class SharedDifferences {
       for (const entry of batch) changed.add(entry)
       throw error
     }
-    return true
+    return changed.size > 0 || this.#parts.get(keyOf(service, version)) !== part
   }
 
   /** Begins it anew where there is none. */
