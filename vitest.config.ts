@@ -10,8 +10,8 @@ export default defineConfig(({ mode }) => {
     test: {
       include: [isSlow ? 'test/slow/**/*.test.ts' : 'test/*.test.ts'],
       pool: 'forks',
-      // Two for two cores, and one for the time in which others only wait.
-      maxWorkers: 3,
+      // Two for two cores, and one for the time in which others only wait. What is slow is measured, so it runs alone.
+      maxWorkers: isSlow ? 1 : 3,
       // The sources are loaded once a process and not once a file, which took a quarter of all time.
       isolate: false,
       // Hundreds of turnouts are started, and each would compile the same code again.

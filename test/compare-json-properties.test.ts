@@ -199,7 +199,8 @@ test('planted edits are found in elements that are matched by their key and come
       const comparer = new JsonComparer({ ignore: [], arrays: { body: 'key:id' }, normalize: {} })
       const at = choose(list.length)
       const edit = edited(list[at]![1], choose, 'body[*].v')
-      const items = list.map(([id, v]) => ({ id, v }))
+      // As JSON has them: there is no -0.
+      const items: { id: string; v: Json }[] = JSON.parse(JSON.stringify(list.map(([id, v]) => ({ id, v }))))
       const others = items.with(at, { id: list[at]![0], v: edit.value })
       const found = (shadow: readonly Json[]) =>
         comparer.compare(JSON.stringify(items), JSON.stringify(shuffled(shadow, choose))).differences

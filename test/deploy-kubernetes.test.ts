@@ -225,11 +225,21 @@ test('the sidecar is a native one, and passes only its own pod by', () => {
   expect(redis!.prefix).not.toBe(configOf(PODS[0]!.text, ENV).redis!.prefix)
 })
 
+test('each fleet logs in as the ACL user of its own prefix', () => {
+  for (const { text } of PODS) {
+    const { redis } = configOf(text, ENV)
+    expect(redis!.username).toBe(redis!.prefix)
+  }
+})
+
 test('Redis may be reached by the replicas, sidecars and itself', () => {
-  const { ingress } = manifest('NetworkPolicy', 'redis').spec
+  const { ingress, podSelector } = manifest('NetworkPolicy', 'redis').spec
   const [edge, sidecar] = PODS.map(({ labels }) => labels['app.kubernetes.io/name'])
-  expect(ingress[0].ports).toEqual([{ port: 6379, protocol: 'TCP' }])
+  const [redis, sentinel] = [6379, 26_379].map(port => ({ port, protocol: 'TCP' }))
+  expect(ingress[0].ports).toEqual([redis, sentinel])
   expect(
     ingress[0].from.map(({ podSelector }: Container) => podSelector.matchLabels['app.kubernetes.io/name']),
-  ).toEqual([edge, sidecar, 'redis'])
+  ).toEqual([edge, sidecar])
+  // Replication, Sentinel and the bus of a Cluster have ports of their own.
+  expect(ingress[1]).toEqual({ from: [{ podSelector }] })
 })

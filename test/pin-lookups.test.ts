@@ -16,6 +16,8 @@ class Asking {
   readonly cart: PinnedService
   readonly port: MessagePort
   readonly batches: Batch[] = []
+  /** Users whom a new keeper was told of, by message. */
+  readonly known: string[][] = []
   /** How often `publish` was asked for. */
   added = 0
   /** What waiting requests were told. */
@@ -40,6 +42,20 @@ class Asking {
       this.lookups.link(null)
       port2.close()
     })
+  }
+
+  /** Another keeper takes the place of the first. */
+  relink(): void {
+    const { port1, port2 } = new MessageChannel()
+    port2.on('message', (request: PinRequest) => {
+      if (!('known' in request)) return
+      const users = request.known.flatMap(({ service, accepts, pins }) =>
+        pins.map(({ key, version }) => `${service} ${key} ${version} of ${accepts}`),
+      )
+      this.known.push(users)
+    })
+    this.lookups.link(port1)
+    onTestFinished(() => port2.close())
   }
 
   ask(user: string, wanted: number, service = this.shop) {
@@ -163,4 +179,22 @@ test('with another keeper what was asked before is over', async () => {
   expect(asking.told).toEqual(['ann 1 false', 'bob 1 false'])
   expect(asking.ask('cyd', 1)).toBeNull()
   expect(asking.counted()).toEqual({ late: 2, down: 1 })
+})
+
+test('a new keeper is told in pieces who is remembered, and not of what is over', async () => {
+  const asking = new Asking()
+  asking.relink()
+  const { memory } = asking.lookups
+  const end = Date.now() + 60_000
+  memory.remember('shop', 'over', 'blue', Date.now() - 5000)
+  for (let i = 0; i < 600; i++) memory.remember('shop', `user-${i}`, 'blue', end)
+  memory.remember('cart', 'user-0', 'green', end)
+  asking.relink()
+  await until(() => asking.known.length === 3, 'all of them')
+  const told = asking.known.flat()
+  expect(new Set(told).size).toBe(601)
+  expect(told.length).toBe(601)
+  expect(told).toContain('cart user-0 green of blue,green')
+  expect(told).toContain('shop user-0 blue of blue,green')
+  expect(told.some(user => user.includes('over'))).toBe(false)
 })

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { Memory } from '../src/pins/memory.ts'
 import { KEY_MOST, pinKey } from '../src/pins/pin-key.ts'
+import { Sharing } from '../src/pins/sharing.ts'
 import { startKeeper, users } from './support/pins.ts'
+import { poll } from './support/turnout.ts'
 
 test('without Redis, all workers of a process agree on who was first', async () => {
   const { worker, addWorker } = await startKeeper(null)
@@ -21,6 +23,25 @@ test('without Redis, a cutover moves who comes, and a rollback finds who did not
   expect(await worker.one('comes', 'green', { accepts: ['green'] })).toBe('green moved')
   expect(await worker.one('comes', 'blue')).toBe('green memory')
   expect(await worker.one('stays-away', 'green')).toBe('blue memory')
+})
+
+test('without Redis, a new keeper goes on with what the workers remember, and who was first stays so', async () => {
+  const { worker, addWorker } = await startKeeper(null)
+  const other = addWorker()
+  // This one came before the worker that knew him could tell.
+  expect(await other.one('early', 'green')).toBe('green new')
+  worker.knows([
+    ['alice', 'blue', 50_000],
+    ['early', 'blue', 50_000],
+    ['over', 'blue', 0],
+  ])
+  expect(await worker.one('early', 'green')).toBe('blue memory')
+  expect(await other.one('alice', 'green')).toBe('blue memory')
+  expect(await other.one('over', 'green')).toBe('green new')
+  other.knows([['alice', 'green', 55_000]])
+  expect(await other.one('alice', 'green')).toBe('blue memory')
+  await poll(() => other.corrections.length === 2, 'the corrections')
+  expect(other.corrections.map(({ key, version }) => `${key} ${version}`)).toEqual(['early blue', 'alice blue'])
 })
 
 test('a pin ends when it was told to, and not later for being used', async () => {
@@ -85,6 +106,41 @@ test('what Redis never had is told oldest first, and all of it gets its turn', (
   memory.drop('shop', 'blue')
   expect(told(3)).toEqual([])
   expect(memory.hasUnshared).toBe(false)
+})
+
+test('while Redis is told of all pins a lookup waits for few of them, and the rest is told at the end all the same', async () => {
+  const memory = new Memory(1000)
+  for (const user of users('shared', 500)) memory.put('shop', user, 'blue', Date.now() + 60_000, 1)
+  const redis = { isUp: true, contact: 2, open: 0, most: 0, told: 0 }
+  const pin = async () => {
+    redis.most = Math.max(redis.most, ++redis.open)
+    await new Promise(resolve => setImmediate(resolve))
+    redis.open--
+    redis.told++
+    return { version: 'blue', leftMs: 60_000, outcome: 'found' }
+  }
+  const sharing = new Sharing({
+    memory,
+    redis: Object.assign(redis, { pin }) as never,
+    accepts: () => ['blue'],
+    onCorrected: () => expect.unreachable(),
+  })
+  const all = sharing.run()
+  memory.put('shop', 'new', 'blue', Date.now() + 60_000, 0)
+  await sharing.tellNew()
+  expect(memory.hasUnshared).toBe(false)
+  expect(redis.told).toBeLessThan(500)
+  await all
+  expect([...memory.all()].every(({ contact }) => contact === 2)).toBe(true)
+  expect(redis.most).toBeLessThanOrEqual(32)
+})
+
+test('what is over and was never told is dropped a few at a time, and what is not comes all the same', () => {
+  const memory = new Memory(5000)
+  for (const user of users('over', 2500)) memory.put('shop', user, 'blue', 1000, 0)
+  memory.put('shop', 'here', 'blue', 3000, 0)
+  const asked = [1, 2, 3].map(() => memory.unshared(2, 2000).map(({ key }) => key))
+  expect(asked).toEqual([[], [], ['here']])
 })
 
 test('a long key is remembered by its hash, a short one as it is', () => {

@@ -200,3 +200,28 @@ test('a keeper that stops tells Redis what it had not', async () => {
   expect(await pinsIn(redis)).toBe(50)
   expect((await redis.cli('client', 'list')).includes('turnout')).toBe(false)
 })
+
+test('who comes while a Redis that lost everything gets all pins again is among them', async () => {
+  const redis = await startRedis()
+  const one = await startKeeper(redis.url)
+  const known = users('known', 3000)
+  await one.worker.ask(known, 'blue')
+  await redis.cli('flushall')
+  await poll(async () => (await pinsIn(redis)) > 0, 'the first pins')
+  // The next ones to be told, had nobody of them come.
+  expect(versions(await one.worker.ask(known.slice(0, 1500), 'green'))).toEqual(['blue'])
+  await poll(async () => (await pinsIn(redis)) === 3000, 'all pins')
+})
+
+test('what only a worker remembers after the keeper died gets into Redis, where that has nothing else', async () => {
+  const redis = await startRedis()
+  const [one, other] = await Promise.all([startKeeper(redis.url), startKeeper(redis.url)])
+  await other.worker.ask(['known'], 'green')
+  one.worker.knows([
+    ['known', 'blue', 50_000],
+    ['unknown', 'blue', 50_000],
+  ])
+  await poll(() => one.worker.corrections.length > 0, 'the correction')
+  expect(one.worker.corrections[0]).toMatchObject({ key: 'known', version: 'green' })
+  await poll(async () => (await other.keeper.peek('shop', 'unknown')) === 'blue', 'the pin in Redis')
+})

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Config } from '../src/config/schema.ts'
 import { Pins } from '../src/control/pins.ts'
 import { createLog } from '../src/observe/log.ts'
+import { ShopTraffic } from './support/draining.ts'
 import { redisConfig, TestWorker } from './support/pins.ts'
 import { startUpstream } from './support/raw.ts'
 import { startRedis } from './support/redis.ts'
@@ -145,4 +146,27 @@ test('with the data plane: from the first request on users are pinned, over a cr
   expect((await turnout.scrape()).value('turnout_worker_crashes_total')).toBe(1)
   await turnout.reload(document('none'))
   expect(keepers()).toBe(0)
+})
+
+test('without Redis, the keeper that follows one that died learns from the workers who is pinned where', async () => {
+  const [blue, green] = await Promise.all([startUpstream({ '*': ok('blue') }), startUpstream({ '*': ok('green') })])
+  const split = { weights: { blue: 1 }, by: [{ header: 'x-user' }] }
+  const document = shop({ blue, green }, { traffic: { split, sticky: { mode: 'store' } } }, { workers: 1 })
+  const turnout = await startLocal(document, { execArgv: FAULTY })
+  const shopTraffic = new ShopTraffic(turnout)
+  /** What the keeper knows of the user. */
+  const explained = async () => {
+    const { version, reason } = await shopTraffic.must('POST', 'explain', { headers: { 'x-user': 'ann' } })
+    return `${version} ${reason}`
+  }
+  const isRemembered = async () => {
+    await turnout.get('/', { 'x-user': 'ann' })
+    return (await turnout.scrape()).sum('turnout_pin_lookups_total', 'outcome="memory"') > 0
+  }
+  await poll(isRemembered, 'a worker that remembers the user')
+  await shopTraffic.must('PUT', 'split', { weights: { green: 1 } })
+  expect(await explained()).toBe('blue sticky')
+  crashWorker('pins', 'a test threw this')
+  await turnout.logged('pins keeper replaced')
+  await poll(async () => (await explained()) === 'blue sticky', 'a keeper that knows the user')
 })

@@ -64,6 +64,7 @@ test('a version is drained when the last request of any replica has ended, and n
   expect(status).toMatchObject({ inFlight: 0, completed: 1, forced: 0, lost: 0, waitingFor: [] })
   expect(Date.parse(status.drainedAt)).toBeGreaterThanOrEqual(ended)
   expect(await poll(async () => (await drainOf(apiB)).state === 'drained', 'drained as B sees it')).toBe(true)
+  client.destroy()
   await Promise.all([a.close(), b.close()])
   console.log(`drained ${Date.parse(status.drainedAt) - ended} ms after the last request of the other replica`)
 })

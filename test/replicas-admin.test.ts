@@ -142,11 +142,11 @@ test('Redis away: changes are refused, that is told everywhere, and everything i
   const { redis: failing } = await known()
   expect(failing.failure).toMatch(/\S/)
   expect((await printed(turnout.adminUrl, status)).slice(-3)).toEqual([
-    `Redis does not answer: ${failing.failure}`,
+    `Without Redis: ${failing.failure}`,
     'Everything is served on, but nothing can be changed.',
     expect.stringContaining('replica far is gone'),
   ])
-  expect((await printed(turnout.adminUrl, replicas))[0]).toBe(`revision 1, Redis does not answer: ${failing.failure}`)
+  expect((await printed(turnout.adminUrl, replicas))[0]).toBe(`revision 1, without Redis: ${failing.failure}`)
   expect((await turnout.get('/')).status).toBe(200)
   await redis.restart({ wipe: true })
   await poll(async () => (await api.call('PUT', '/v1/services/shop/split', SPLIT)).status === 200, 'a change')

@@ -113,3 +113,17 @@ test('a start with a wrong password serves, is not ready, says why, and joins on
   await poll(async () => (await turnout.admin('/readyz')).status === 200, 'it is ready')
   await expectBack(turnout)
 })
+
+test('a question that is asked by POST does not wait for a Redis that answers nothing', async () => {
+  const server = await startRedis()
+  const [blue, green] = [await startVersion('blue'), await startVersion('green')]
+  const turnout = await startLocal(shop({ blue, green }, {}, { redis: { url: server.url }, workers: 1 }))
+  const explain = () => new AdminCaller(turnout.adminUrl).call('POST', '/v1/services/shop/explain', { body: {} })
+  expect((await explain()).status).toBe(200)
+  server.pause()
+  const asked = performance.now()
+  expect((await explain()).status).toBe(200)
+  // Redis is given a second.
+  expect(performance.now() - asked).toBeLessThan(900)
+  server.resume()
+})

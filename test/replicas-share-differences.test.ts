@@ -282,6 +282,21 @@ test('without Redis a replica shows its own and says so, and when it is back, em
   await agree([a, b], { green: 33, complete: true })
 })
 
+test('what a failover takes from Redis is written again', async () => {
+  const redis = await startRedis()
+  const fleet = new Fleet(redis)
+  const [a, b] = [await fleet.start('a'), await fleet.start('b')]
+  a.found(1, {})
+  await agree([b], { green: 1, complete: true })
+  const part = `{turnout}:differences:shop:green:${a.store.replicaId()}`
+  await redis.cli('copy', part, '{turnout}:replica')
+  a.found(2, {})
+  await agree([b], { green: 3, complete: true })
+  // The primary that follows never heard of the last write.
+  await redis.cli('copy', '{turnout}:replica', part, 'replace')
+  await agree([b], { green: 3, complete: true })
+})
+
 test('while Redis is full the report is not complete; it is told once, and is whole when there is room', async () => {
   const redis = await startRedis()
   const fleet = new Fleet(redis)

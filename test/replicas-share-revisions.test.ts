@@ -132,6 +132,7 @@ test('a Redis that was wiped gets the revision back, one that was restored from 
   expect(await server.cli('XLEN', '{turnout}:revisions')).toBe('4')
   await server.restart({ wipe: true })
   await poll(async () => (await server.cli('EXISTS', '{turnout}:revisions')) === '1', 'Redis has revision 4')
+  await poll(() => b.shared.isConnected, 'b is connected')
   await b.revisions.change(withBlue(5, 'berta'))
   await agree([a, b], 5)
   const history = ['1 file', '2 anna', '3 anna', '4 anna', '5 berta']

@@ -77,6 +77,20 @@ describe('a login', () => {
     expect(store.failure).toBe(null)
   })
 
+  it('is told once where it lets in and denies each beat, and again once it holds', async () => {
+    const server = await startRedis()
+    await server.cli('acl', 'setuser', 'ann', 'on', `>${PASSWORD}`, '~*', '&*', '+@all', '-evalsha', '-eval')
+    const { store, log } = openStore(server.url, { username: 'ann', password: PASSWORD })
+    store.onConnect(() => void beat(store, replica).catch(() => {}))
+    await poll(() => store.counts.errors.denied >= 6, 'it is denied again and again')
+    const told = () => log.filter(({ level }) => level !== 'debug').map(({ msg }) => msg)
+    const once = ['redis connected', 'redis not connected']
+    expect(told()).toEqual(once)
+    await server.cli('acl', 'setuser', 'ann', '+@all')
+    await poll(() => told().length > 2, 'it holds')
+    expect(told()).toEqual([...once, 'redis connected'])
+  })
+
   it('tells no password of a server that repeats what it was sent', async () => {
     const server = await startRedis({
       args: ['--rename-command', 'HELLO', 'OTHER', '--rename-command', 'AUTH', 'ALSO'],

@@ -86,9 +86,10 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
   app.register(async scope => {
     const api: Api = scope.withTypeProvider<TypeBoxTypeProvider>()
     addBodies(api)
-    // What a change is held against, by If-Match above all, is the newest that any replica has.
-    api.addHook('preHandler', async ({ method }) => {
-      if (method !== 'GET' && method !== 'HEAD') await revisions.follow()
+    // What a change is held against, by If-Match above all, is the newest that any replica has. What changes nothing
+    // does not wait for Redis.
+    api.addHook('preHandler', async ({ method, routeOptions }) => {
+      if (method !== 'GET' && method !== 'HEAD' && routeOptions.config.role !== 'viewer') await revisions.follow()
     })
     addHealth(api, parts.ready)
     addMetrics(api, parts.metrics)

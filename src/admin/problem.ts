@@ -137,7 +137,9 @@ export function sendError(
   if (error instanceof ApiError) return sendProblem(reply, error.code, error.message, error)
   if (error instanceof Refusal) {
     const { code, message, problems } = error
-    if (PROBLEMS[code].status >= 500) log.error({ code, err: error.cause }, `admin request refused: ${message}`)
+    // Redis away is told by its connection once, and is no fault of a call: callers that try again must not flood the log.
+    if (code === 'redis_unavailable') log.warn({ code }, `admin request refused: ${message}`)
+    else if (PROBLEMS[code].status >= 500) log.error({ code, err: error.cause }, `admin request refused: ${message}`)
     const errors = problems?.filter(({ severity }) => severity === 'error').map(fieldErrorOf)
     return sendProblem(reply, code, message, { errors, headers: code === 'redis_unavailable' ? RETRY : undefined })
   }

@@ -71,6 +71,8 @@ function messageOf({ keyword, parentSchema, params, data, message }: ErrorObject
   }
   if (httpPart === 'querystring' && Array.isArray(data) && keyword === 'type') return 'is given more than once'
   if (keyword === 'minLength' && params.limit === 1) return 'must not be empty'
+  if (keyword === 'enum')
+    return `must be ${new Intl.ListFormat('en', { type: 'disjunction' }).format(params.allowedValues)}`
   if (keyword === 'pattern' && typeof parentSchema?.expected === 'string') return `must be ${parentSchema.expected}`
   return message ?? 'is wrong'
 }

@@ -2,7 +2,7 @@
 import type { ReplicaStatus } from '../control/replicas/fleet.ts'
 import type { AdminClient } from './admin-client.ts'
 import type { Cell, Column, Screen } from './screen.ts'
-import { about } from './words.ts'
+import { about, replicaNames } from './words.ts'
 
 const COLUMNS: Column[] = [
   { title: 'NAME' },
@@ -36,17 +36,18 @@ export async function replicas({ client, screen, json }: ReplicasOptions): Promi
     COLUMNS,
     replicas.map(replica => row(replica, revision, now)),
   )
-  for (const { name, behind } of replicas) {
+  const names = replicaNames(replicas)
+  for (const [i, { behind }] of replicas.entries()) {
     if (behind === null) continue
     const since = about(now - Date.parse(behind.since))
-    screen.line(`  ${name} cannot apply revision ${behind.revision} for ${since}: ${behind.message}`)
+    screen.line(`  ${names[i]} cannot apply revision ${behind.revision} for ${since}: ${behind.message}`)
   }
   return 0
 }
 
 function redisLine(redis: ReplicasAnswer['redis']): string {
   if (redis === null) return 'alone: there is no redis in the config'
-  return redis.connected ? 'Redis answers' : `Redis does not answer: ${redis.failure}`
+  return redis.connected ? 'Redis answers' : `without Redis: ${redis.failure}`
 }
 
 function row(

@@ -35,6 +35,7 @@ export async function run(options: RunOptions): Promise<number> {
       for (const { name, url } of plane.listeners) log.info({ listener: name, url }, 'listening')
       log.info({ url: plane.adminUrl }, 'admin listening')
       log.info({ ...build, pid: process.pid, file, revision: plane.revision.number }, 'ready')
+      if (plane.waitsFor !== null) log.warn({}, `/readyz answers 503 until Redis is reached: ${plane.waitsFor}`)
     }
     const quit = (code: number) => {
       stdout.flush()

@@ -5,7 +5,7 @@ import type { EndpointStatus, ServiceStatus, VersionStatus } from '../control/se
 import type { AdminClient } from './admin-client.ts'
 import type { ReplicasAnswer } from './replicas.ts'
 import type { Cell, Column, Screen } from './screen.ts'
-import { about, drainFigures, endedFigures, percent } from './words.ts'
+import { about, drainFigures, endedFigures, percent, replicaNames } from './words.ts'
 
 const VERSION_COLUMNS: Column[] = [
   { title: 'VERSION' },
@@ -59,9 +59,11 @@ async function showReplicas(client: AdminClient, screen: Screen): Promise<void> 
   const { value, now } = await client.call<ReplicasAnswer>({ method: 'GET', path: ['replicas'] }, 'replicas')
   const lines: string[] = []
   if (value.redis?.connected === false) {
-    lines.push(`Redis does not answer: ${value.redis.failure}`, 'Everything is served on, but nothing can be changed.')
+    lines.push(`Without Redis: ${value.redis.failure}`, 'Everything is served on, but nothing can be changed.')
   }
-  for (const { name, state, revision, behind, lastSeen } of value.replicas) {
+  const names = replicaNames(value.replicas)
+  for (const [i, { state, revision, behind, lastSeen }] of value.replicas.entries()) {
+    const name = names[i]
     if (state === 'gone') lines.push(`replica ${name} is gone, last seen ${about(now - Date.parse(lastSeen))} ago`)
     else if (behind !== null) {
       lines.push(`replica ${name} stays on revision ${revision}, it cannot apply ${behind.revision}: ${behind.message}`)

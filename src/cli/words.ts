@@ -66,3 +66,9 @@ export function timeLeft({ inFlight, tunnels, deadline, tunnelDeadline }: DrainF
   // Requests and tunnels each have a deadline; what is told is the one that something waits for.
   return tunnels > 0 && (inFlight === 0 || requests === 0) ? sockets : requests
 }
+
+/** What replicas are called: their names, with the id where two have the same one. */
+export function replicaNames(replicas: readonly { id: string; name: string }[]): string[] {
+  const names = replicas.map(({ name }) => name)
+  return replicas.map(({ id, name }) => (names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} (${id})`))
+}

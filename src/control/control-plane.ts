@@ -91,6 +91,11 @@ export class ControlPlane {
     return this.#adminUrl
   }
 
+  /** Why clients should not be sent here yet although it serves; null when they may. */
+  get waitsFor(): string | null {
+    return this.#membership?.failure ?? null
+  }
+
   /** Where clients are served, with the real port in place of port 0. */
   get listeners(): { name: string; url: string }[] {
     return this.config.listeners.map(({ name, address }) => {

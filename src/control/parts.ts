@@ -51,7 +51,7 @@ export type PartsOptions = {
   version: string
   /** URL of the admin server, once it listens. */
   adminUrl: () => string
-  /** Called with the newest revision that replicas share where this one serves another. */
+  /** Called often with the number of the newest revision that replicas share, 0 = there is none. */
   onHead: (head: number) => void
 }
 

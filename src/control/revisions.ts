@@ -16,7 +16,7 @@ import { FIXED_KEYS, withOwn } from './fixed-keys.ts'
 import { type Behind, Following, type History } from './replicas/following.ts'
 import type { SharedRevisions } from './replicas/shared-revisions.ts'
 import { type Change, rowOf, type Source, type StoredRevision, storedRevision } from './stored-revision.ts'
-import { leavingOf, type TrafficState, tidied } from './traffic-state.ts'
+import { isTrafficState, leavingOf, type TrafficState, tidied } from './traffic-state.ts'
 
 /** How often a change that names no revision is tried when other replicas are faster. */
 const TRIES = 30
@@ -102,6 +102,11 @@ export class Revisions {
   /** True once what replicas share was seen, and always where turnout is alone. */
   get hasJoined(): boolean {
     return this.#following?.hasJoined ?? true
+  }
+
+  /** True once what is in force is known to be what replicas share, and always where turnout is alone. */
+  get isAgreed(): boolean {
+    return this.#options.shared?.isAgreed ?? true
   }
 
   /** True while it serves what no replica ever shared: the file of a start at which Redis was away. */
@@ -238,6 +243,9 @@ export class Revisions {
       get: number => this.get(number),
       fileHash: () => this.fileHash,
       served: revision => {
+        if (!isTrafficState(revision.state)) {
+          throw new Refusal('invalid_config', 'its state has a form that this release of turnout does not know')
+        }
         const document = withOwn(revision.document, this.#current.document)
         return { ...revision, document, config: this.check(document).config }
       },
@@ -275,6 +283,11 @@ export class Revisions {
     const made = make(before)
     if (made === null) return { revision: before, changed: false }
     const { change, fileHash = null } = made
+    // Another replica may have brought the same file while this one waited, and others changes since.
+    if (shared !== null && fileHash !== null && (await shared.fileStanding(fileHash)).isLatest) {
+      this.#storeHash(fileHash)
+      return { revision: before, changed: false }
+    }
     // What a verb leaves untouched needs no second look, which is what takes long in a large document.
     const isSame = isDeepStrictEqual(made.document, before.document)
     const document = isSame ? before.document : made.document

@@ -46,6 +46,26 @@ export type TrafficState = {
 /** How many steps back a service can go. */
 const UNDO_LIMIT = 20
 
+/** True for what has the form of a state: other replicas may be of another release. */
+export function isTrafficState(value: unknown): value is TrafficState {
+  const { drains, undo } = value as Partial<TrafficState>
+  const areStrings = (entry: unknown, keys: readonly string[]) =>
+    isObject(entry) && keys.every(key => typeof entry[key] === 'string')
+  const areDrains = (list: unknown) => Array.isArray(list) && list.every(drain => areStrings(drain, DRAIN_TEXTS))
+  const isStep = (step: unknown) =>
+    areStrings(step, ['service', 'verb']) &&
+    isObject((step as Undo).headers) &&
+    areDrains((step as Undo).drains) &&
+    typeof (step as Undo).weights === 'object'
+  return areDrains(drains) && Array.isArray(undo) && undo.every(isStep)
+}
+
+const DRAIN_TEXTS: readonly (keyof Drain)[] = ['service', 'version', 'cause', 'since', 'deadline', 'tunnelDeadline']
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
 /** Nothing leaves, nothing to roll back. */
 export const NO_TRAFFIC_STATE: TrafficState = { drains: [], undo: [] }
 

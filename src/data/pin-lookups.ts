@@ -3,13 +3,16 @@
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { PinOutcome } from '../observe/cells.ts'
 import { pinKey } from '../pins/pin-key.ts'
-import type { PinAnswer, PinReply, PinRequest } from '../pins/protocol.ts'
+import type { KnownPins, PinAnswer, PinReply, PinRequest } from '../pins/protocol.ts'
 import { PinMemory, type PinnedService } from '../route/pinned.ts'
 
 /** How long, in ms, a request waits for the pin of its user at most. */
 const WAIT_MS = 2
 /** Lookups without answer at most; the oldest are given up. */
 const MOST_OPEN = 10_000
+/** Pins that a new keeper is told of in one message, and ms until the next: requests go on meanwhile. */
+const KNOWN_PIECE = 250
+const KNOWN_PAUSE_MS = 2
 
 /** A request that waits for the pin of its user. */
 export interface PinWaiter {
@@ -103,6 +106,8 @@ class Batch {
 
 export class PinLookups {
   readonly memory = new PinMemory()
+  /** In the snapshot in force. */
+  #services: readonly PinnedService[] = []
   /** How long, in ms, a request waits at most. */
   waitMs = WAIT_MS
   #port: MessagePort | null = null
@@ -135,10 +140,33 @@ export class PinLookups {
     })
     // It ends with its thread, not the other way round.
     port.unref()
+    this.#tellKnown(port, this.memory.known())
+  }
+
+  /** A new keeper knows nobody; without this, other workers would choose anew for users who are pinned here. */
+  #tellKnown(port: MessagePort, pins: ReturnType<PinMemory['known']>): void {
+    if (port !== this.#port) return
+    const known = new Map<string, KnownPins>()
+    for (let told = 0; told < KNOWN_PIECE; told++) {
+      const { value, done } = pins.next()
+      if (done === true) break
+      const { service, ...pin } = value
+      let ofService = known.get(service)
+      if (ofService === undefined) {
+        const { accepts } = this.#services.find(({ name }) => name === service)!
+        ofService = { service, accepts: [...accepts], pins: [] }
+        known.set(service, ofService)
+      }
+      ofService.pins.push(pin)
+    }
+    if (known.size === 0) return
+    port.postMessage({ known: [...known.values()] } satisfies PinRequest)
+    setTimeout(() => this.#tellKnown(port, pins), KNOWN_PAUSE_MS).unref()
   }
 
   /** A snapshot with these services came into force. */
   follow(services: readonly PinnedService[]): void {
+    this.#services = services
     const dropped = this.memory.follow(services)
     if (dropped.length === 0 || this.#port === null) return
     // What was asked under the previous snapshot must not bring back what is dropped.

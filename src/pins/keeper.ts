@@ -6,7 +6,7 @@ import type { PinWish, StoredPin } from '../store/redis/pin.ts'
 import type { SharedStore } from '../store/redis/shared-store.ts'
 import { Client } from './client.ts'
 import { Memory, type Pin } from './memory.ts'
-import type { PinAnswer, PinOutcome, PinRequest } from './protocol.ts'
+import type { KnownPins, PinAnswer, PinOutcome, PinRequest } from './protocol.ts'
 import { RedisPins } from './redis-pins.ts'
 import { Sharing } from './sharing.ts'
 
@@ -123,7 +123,7 @@ export class Keeper {
       const late = new Promise(resolve => {
         timer = setTimeout(resolve, FAREWELL_MS)
       })
-      await Promise.race([this.#sharing!.run(), late])
+      await Promise.race([this.#sharing!.tellNew(), late])
       clearTimeout(timer)
     }
     await this.#redis?.close()
@@ -132,6 +132,10 @@ export class Keeper {
   #take(request: PinRequest, client: Client): void {
     if ('drop' in request) {
       for (const { service, version } of request.drop) this.#drop(service, version)
+      return
+    }
+    if ('known' in request) {
+      for (const known of request.known) this.#adopt(known)
       return
     }
     const { batch, groups } = request
@@ -154,10 +158,27 @@ export class Keeper {
     else this.#accepts.delete(service)
   }
 
+  /** Takes over what a worker remembers from the time of another keeper. */
+  #adopt({ service, accepts, pins }: KnownPins): void {
+    this.#accepts.set(service, accepts)
+    const now = Date.now()
+    for (const { key, version, expiresAt } of pins) {
+      const pin = this.#memory.peek(service, key, now)
+      if (pin?.holder.version === version || expiresAt <= now) continue
+      // Redis decides who was first; else the pin that ends first was made first.
+      const isOpen = this.#redis === null || pin?.contact === 0
+      const isFirst = pin === undefined || (isOpen && expiresAt < pin.expiresAt)
+      if (isFirst) this.#memory.put(service, key, version, expiresAt, this.#redis === null ? 1 : 0)
+      if (pin !== undefined) this.#correct(this.#memory.peek(service, key, now)!)
+    }
+  }
+
   #find(waiter: Waiter): void {
     const { wish } = waiter
     const pin = this.#memory.find(wish.service, wish.key, Date.now())
     if (pin !== undefined && wish.accepts.includes(pin.holder.version)) {
+      // Being asked for moves it, and who tells Redis of all pins in turn may miss it now.
+      if (this.#redis !== null && pin.contact !== this.#redis.contact) this.#memory.missed(pin)
       answer(waiter, pin.holder.version, 'memory', pin.expiresAt)
       return
     }
@@ -199,7 +220,7 @@ export class Keeper {
     const isOpen = this.#lookups.get(name) === lookup
     if (isOpen) this.#lookups.delete(name)
     if (stored !== null) {
-      this.#learn(lookup.wish, stored, contact, isOpen)
+      this.#learn(lookup.wish, stored, contact)
       if (isOpen) this.#answer(lookup, stored)
     } else if (isOpen) {
       this.#answerDown(lookup)
@@ -207,13 +228,13 @@ export class Keeper {
   }
 
   /** Remembers what Redis said. */
-  #learn({ service, key }: PinWish, { version, leftMs }: StoredPin, contact: number, isInTime: boolean): void {
+  #learn({ service, key }: PinWish, { version, leftMs }: StoredPin, contact: number): void {
     // One that was dropped since then must not come back with an answer that is older.
     if (this.#accepts.get(service)?.includes(version) !== true) return
     const before = this.#memory.peek(service, key, Date.now())
     this.#memory.put(service, key, version, Date.now() + leftMs, contact)
-    const isOther = before !== undefined && before.holder.version !== version
-    if (!isInTime && isOther) this.#correct(this.#memory.peek(service, key, Date.now())!)
+    const now = this.#memory.peek(service, key, Date.now())
+    if (before !== undefined && now !== undefined && before.holder.version !== version) this.#correct(now)
   }
 
   #answer({ waiters }: Lookup, { version, leftMs, outcome }: StoredPin): void {

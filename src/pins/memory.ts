@@ -5,6 +5,9 @@ import { LRUCache } from 'lru-cache'
 /** A version that takes pinned users. Another one with the same name may follow it. */
 type Holder = { readonly version: string; isGone: boolean }
 
+/** Pins that are dropped in one turn of the loop. */
+const DROPPED_MOST = 1000
+
 export type Pin = {
   readonly service: string
   /** As `pinKey` writes it. */
@@ -20,7 +23,7 @@ export class Memory {
   readonly #pins: LRUCache<string, Pin>
   /** By service and version. */
   readonly #holders = new Map<string, Map<string, Holder>>()
-  /** Those that Redis never had. */
+  /** Those that Redis never had or may have missed. */
   readonly #unshared = new Set<Pin>()
 
   /** `most`: pins that are remembered; the one that was unused for longest goes first. */
@@ -72,19 +75,24 @@ export class Memory {
     return this.#unshared.size > 0
   }
 
-  /** Pins that Redis never had, at most so many; they are asked for again after all others. */
+  /**
+   * Pins that Redis never had, at most so many; they are asked for again after all others. None may be found though
+   * there are more: those that are over are dropped a few at a time, for lookups wait meanwhile.
+   */
   unshared(most: number, now: number): Pin[] {
     const found: Pin[] = []
+    let dropped = 0
     for (const pin of this.#unshared) {
-      if (found.length === most) break
+      if (found.length === most || dropped === DROPPED_MOST) break
       this.#unshared.delete(pin)
       if (valid(pin, now) !== undefined) found.push(pin)
+      else dropped++
     }
     for (const pin of found) this.#unshared.add(pin)
     return found
   }
 
-  /** Redis was to have it and could not take it. */
+  /** Redis was to have it and may not. */
   missed(pin: Pin): void {
     if (this.#pins.peek(nameOf(pin.service, pin.key)) === pin) this.#unshared.add(pin)
   }
@@ -94,7 +102,7 @@ export class Memory {
     this.#unshared.delete(pin)
   }
 
-  /** All pins, those used last first. They may change meanwhile; then one may come twice. */
+  /** All pins, those used last first. One that is asked for meanwhile may come twice or not at all. */
   all(): IterableIterator<Pin> {
     return this.#pins.values()
   }

@@ -23,12 +23,23 @@ export type PinGroup = {
   wanted: string[]
 }
 
+/** What a worker remembers of the users of one service, for a keeper that is new to it. */
+export type KnownPins = {
+  service: string
+  /** Versions that take pinned users. */
+  accepts: string[]
+  pins: { key: string; version: string; expiresAt: number }[]
+}
+
 /**
- * Worker → keeper, over the worker's port: the lookups of one loop turn, or versions that take no pinned users any
- * more, whose pins are forgotten. A worker that serves a snapshot in which a version stopped to take pinned users
+ * Worker → keeper, over the worker's port: the lookups of one loop turn; what the worker remembers from before, when it
+ * got this port; or versions that take no pinned users any more, whose pins are forgotten. A worker that serves a snapshot in which a version stopped to take pinned users
  * tells so before its first lookup for that snapshot.
  */
-export type PinRequest = { batch: number; groups: PinGroup[] } | { drop: { service: string; version: string }[] }
+export type PinRequest =
+  | { batch: number; groups: PinGroup[] }
+  | { known: KnownPins[] }
+  | { drop: { service: string; version: string }[] }
 
 /** An answer to key number `key` of group number `group` of a batch. Each is answered exactly once. */
 export type PinAnswer = {

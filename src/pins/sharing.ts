@@ -4,10 +4,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Memory, Pin } from './memory.ts'
 import type { RedisPins } from './redis-pins.ts'
 
-/** Pins that travel together; lookups wait for no more than these. */
+/** Pins that travel together. A lookup waits for all of these, which has to take less than it may wait. */
 const BATCH = 16
 /** Pins that are looked at in one turn of the loop. */
-const LOOKED_AT = 5000
+const LOOKED_AT = 1000
 /** Ms between two batches, which are for lookups. */
 const PAUSE_MS = 1
 
@@ -35,7 +35,7 @@ export class Sharing {
     if (this.#isRunning) return
     this.#isRunning = true
     const { redis } = this.#options
-    let isTaken = await this.#tellNew()
+    let isTaken = await this.tellNew()
     while (isTaken && redis.isUp && this.#toldAll !== redis.contact) {
       const { contact } = redis
       isTaken = await this.#tellAll(contact)
@@ -44,8 +44,8 @@ export class Sharing {
     this.#isRunning = false
   }
 
-  /** Answers false when Redis takes nothing. */
-  async #tellNew(): Promise<boolean> {
+  /** The same for what Redis never had, even while it is told of the rest. Answers false when it takes nothing. */
+  async tellNew(): Promise<boolean> {
     const { memory, redis } = this.#options
     while (redis.isUp && memory.hasUnshared) {
       if (!(await this.#tell(memory.unshared(BATCH, Date.now())))) return false

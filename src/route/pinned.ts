@@ -28,6 +28,7 @@ const MOST_PINS = 50_000
 
 /** A version for the time in which it takes pinned users. Its end voids all pins to it at once. */
 type Taker = {
+  readonly service: string
   readonly version: string
   /** Index of the version in the snapshot in force; -1 = no more. */
   index: number
@@ -83,8 +84,9 @@ export class PinMemory {
       this.#homes.set(service.name, service.home)
     }
     const dropped: { service: string; version: string }[] = []
+    const byName = new Map(services.map(service => [service.name, service]))
     for (const [name, home] of before) {
-      const service = services.find(candidate => candidate.name === name)
+      const service = byName.get(name)
       for (const [version, taker] of home) {
         if (service?.accepts.includes(version) === true) continue
         taker.index = -1
@@ -92,9 +94,9 @@ export class PinMemory {
         dropped.push({ service: name, version })
       }
     }
-    for (const { home, versions, accepts } of services) {
+    for (const { name, home, versions, accepts } of services) {
       for (const version of accepts) {
-        const taker = home.get(version) ?? { version, index: -1 }
+        const taker = home.get(version) ?? { service: name, version, index: -1 }
         taker.index = versions.indexOf(version)
         home.set(version, taker)
       }
@@ -132,6 +134,18 @@ export class PinMemory {
     const taker = home.get(version)
     if (taker !== undefined) pin.taker = taker
     pin.end = taker === undefined ? 0 : this.#secondOf(expiresAt)
+  }
+
+  /** What is remembered and valid of the users of now, those who came last first. */
+  *known(): Generator<{ service: string; key: string; version: string; expiresAt: number }> {
+    // All keys at once: users who come meanwhile change places.
+    for (const key of [...(this.#users?.keys() ?? [])]) {
+      for (let pin = this.#users?.peek(key) ?? null; pin !== null; pin = pin.next) {
+        const { taker, end } = pin
+        if (taker.index === -1 || end <= this.#second) continue
+        yield { service: taker.service, key, version: taker.version, expiresAt: this.#startedAt + end * 1000 }
+      }
+    }
   }
 
   /** A pin ends up to a second early, which costs a look-up, and never late. */

@@ -66,6 +66,7 @@ export class PinKeeper {
   }
 
   #onRequest(request: PinRequest): void {
+    if ('known' in request) return
     if ('drop' in request) {
       for (const { version } of request.drop) this.dropped.push({ version, after: this.asked.length })
       return

@@ -55,6 +55,12 @@ export class TestWorker {
     this.#post({ drop: versions.map(version => ({ service: 'shop', version })) })
   }
 
+  /** It remembers these users of the service shop from the time of another keeper; each pin ends in so many ms. */
+  knows(pins: readonly (readonly [key: string, version: string, ms: number])[]): void {
+    const ends = pins.map(([key, version, ms]) => ({ key, version, expiresAt: Date.now() + ms }))
+    this.#post({ known: [{ service: DEFAULTS.service, accepts: DEFAULTS.accepts, pins: ends }] })
+  }
+
   close(): void {
     this.#port.close()
   }

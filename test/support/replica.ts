@@ -19,6 +19,8 @@ export type ReplicaOptions = {
   env?: Record<string, string>
   workers?: DataPlane
   readyWithout?: 'known' | 'always' | 'never'
+  /** What comes while it starts. */
+  early?: (membership: Membership) => void
 }
 
 export type TestReplica = Opened & {
@@ -55,6 +57,7 @@ export async function startReplica(options: ReplicaOptions, wait = 2000): Promis
   onTestFinished(close)
   shared.connect()
   await shared.connected(wait)
+  options.early?.(membership)
   await revisions.start()
   await membership.begin()
   const history = () =>

@@ -1,7 +1,8 @@
 // How what is in force here follows what replicas share: the newest revision that this one can apply, and back to Redis
 // what that has lost. It has no queue of its own: revisions.ts calls it when the turn is its.
 import type { Log } from '../../observe/log.ts'
-import { Refusal } from '../errors.ts'
+import { RedisError } from '../../store/redis/redis-error.ts'
+import { described, Refusal } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { First } from '../first-revision.ts'
 import type { Revision } from '../revisions.ts'
@@ -45,6 +46,8 @@ export class Following {
   readonly #options: FollowingOptions
   /** What the start adopts. */
   #adopted: readonly StoredRevision[] = []
+  /** Of the last attempt, where the log has it already. */
+  #failure = ''
 
   constructor(options: FollowingOptions) {
     this.#options = options
@@ -74,6 +77,7 @@ export class Following {
   async follow(): Promise<void> {
     try {
       await this.#catchUp()
+      this.#failure = ''
     } catch (error) {
       this.#log(error)
     }
@@ -96,22 +100,27 @@ export class Following {
         await this.#giveBack(push)
         continue
       }
-      if (adopt.length === 0) this.behind = null
-      else await this.#adopt(adopt)
+      if (adopt.length === 0) {
+        this.#keep()
+        this.behind = null
+      } else await this.#adopt(adopt)
       this.hasJoined = true
       return
     }
   }
 
   /**
-   * One after the other, because each may be the one that ends the pins to a version. One that cannot be applied here is
-   * kept with the next one that can.
+   * One after the other, because each may be the one that ends the pins to a version. Nothing is served that is older
+   * than what is in force, though. One that cannot be applied here is kept with the next one that can.
    */
   async #adopt(revisions: readonly StoredRevision[]): Promise<void> {
     const { history } = this.#options
+    // Those that could not be applied are not tried each second again, but for the newest.
+    const last = Math.max(history.current().number, this.behind?.revision ?? 0)
     let left: StoredRevision[] = []
     for (const revision of revisions) {
       left.push(revision)
+      if (revision.number <= last && revision !== revisions.at(-1)) continue
       try {
         await history.adopt(left, history.served(revision))
         this.isProvisional = false
@@ -140,6 +149,10 @@ export class Following {
   /** Publishes what Redis does not have (any more); another replica may do so at the same time. */
   async #giveBack(revisions: readonly StoredRevision[]): Promise<void> {
     const { shared, history, first, log } = this.#options
+    if (this.isProvisional && shared.isJustBack) {
+      const text = 'Redis is back and empty, which other replicas may change in a moment; nothing was changed'
+      throw new Refusal('redis_unavailable', text)
+    }
     const current = history.current()
     for (const revision of revisions) {
       const { number } = revision
@@ -151,8 +164,14 @@ export class Following {
       if (!isPublished) return
       log.info({ revision: number }, `revision ${number} is shared with the other replicas`)
     }
+    this.#keep()
+  }
+
+  /** Stores what is in force and shared now, where that was not the case before. */
+  #keep(): void {
     if (!this.isProvisional) return
-    history.store(current, first.fileHash)
+    const { history, first } = this.#options
+    history.store(history.current(), first.fileHash)
     this.isProvisional = false
   }
 
@@ -171,9 +190,13 @@ export class Following {
     events.publish({ kind: 'replica', actor: 'turnout', reason: message, revision, message: what })
   }
 
+  /** Once, however often it is tried again. Why Redis is away the store tells. */
   #log(error: unknown): void {
+    const { message, cause } = error as Error
+    const isUnreadable = cause instanceof RedisError && cause.reason === 'failed'
     const isExpected = error instanceof Refusal && ['redis_unavailable', 'stopping'].includes(error.code)
-    if (isExpected) return
-    this.#options.log.error({ err: error }, 'what other replicas published could not be followed, trying again')
+    if ((isExpected && !isUnreadable) || message === this.#failure) return
+    this.#failure = message
+    this.#options.log.error(...described(error, 'what other replicas published could not be followed, trying again'))
   }
 }

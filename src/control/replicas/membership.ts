@@ -7,7 +7,7 @@ import type { Revisions } from '../revisions.ts'
 
 export type MembershipOptions = {
   shared: SharedStore
-  revisions: Pick<Revisions, 'current' | 'follow' | 'hasJoined' | 'isProvisional'>
+  revisions: Pick<Revisions, 'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional'>
   /** Offers the file of this start; throws when that has to wait. */
   settle: () => Promise<void>
   readyWithout: 'known' | 'always' | 'never'
@@ -16,7 +16,10 @@ export type MembershipOptions = {
 
 export class Membership {
   readonly #options: MembershipOptions
+  #hasBegun = false
   #isSettled = false
+  /** Why the file was not offered the last time. */
+  #failure = ''
   #settling: Promise<void> | null = null
 
   constructor(options: MembershipOptions) {
@@ -25,28 +28,39 @@ export class Membership {
 
   /** Follows the others from now on. */
   begin(): Promise<void> {
-    const { shared, revisions } = this.#options
+    const { shared } = this.#options
+    this.#hasBegun = true
     shared.onNews('revision', ({ number }: { number: number }) => this.onHead(number))
-    shared.onConnect(() => void revisions.follow().then(() => this.#settle()))
+    shared.onConnect(() => void this.#follow())
     return this.#settle()
   }
 
-  /** The newest revision that replicas share has this number. */
+  /** The newest revision that replicas share has this number; to be told often, so that nothing is left undone. */
   onHead(number: number): void {
     const { revisions } = this.#options
-    if (number !== revisions.current.number) void revisions.follow().then(() => this.#settle())
+    const isDone = number === revisions.current.number && revisions.isAgreed && this.#isSettled
+    if (this.#hasBegun && !isDone) void this.#follow()
   }
 
   /** Why clients should not be sent here yet; null when they may. */
   get failure(): string | null {
     const { shared, revisions, readyWithout } = this.#options
-    if (revisions.hasJoined || readyWithout === 'always') return null
-    if (readyWithout === 'known' && !revisions.isProvisional) return null
+    if (readyWithout === 'always') return null
+    const { behind, isProvisional } = revisions
+    // It serves its own file, which none of the others does.
+    if (behind !== null && isProvisional) return `revision ${behind.revision} cannot be applied: ${behind.message}`
+    if (revisions.hasJoined || (readyWithout === 'known' && !isProvisional)) return null
     return `what replicas share is not known yet: ${shared.failure ?? 'it is being read'}`
   }
 
+  async #follow(): Promise<void> {
+    await this.#options.revisions.follow()
+    await this.#settle()
+  }
+
   #settle(): Promise<void> {
-    if (this.#isSettled || !this.#options.revisions.hasJoined) return Promise.resolve()
+    const { hasJoined, behind } = this.#options.revisions
+    if (this.#isSettled || !hasJoined || behind !== null) return Promise.resolve()
     this.#settling ??= this.#offerFile().finally(() => {
       this.#settling = null
     })
@@ -59,7 +73,8 @@ export class Membership {
       this.#isSettled = true
     } catch (error) {
       const [fields, message] = described(error, 'the config file is not offered to the other replicas yet')
-      this.#options.log.warn(fields, message)
+      if (message !== this.#failure) this.#options.log.warn(fields, message)
+      this.#failure = message
     }
   }
 }

@@ -31,7 +31,7 @@ export type ReplicasOptions = {
   leaseMs: number
   /** How this replica is. */
   self: Self
-  /** Called with the number of the newest revision in Redis where another one is in force here; 0 = there is none. */
+  /** Called with each beat: the number of the newest revision in Redis, 0 = there is none. */
   onHead: (head: number) => void
   log: Log
   events: Pick<Events, 'publish'>
@@ -228,7 +228,7 @@ export class Replicas implements Fleet {
       this.askedAt = begun
       this.changes++
       if (hasNews) shared.tell('replica', { id })
-      if (head !== own.revision && !this.#closed) onHead(head)
+      if (!this.#closed) onHead(head)
     } catch (error) {
       this.#contactSince = null
       this.#hasNews ||= hasNews

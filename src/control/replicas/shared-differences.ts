@@ -68,7 +68,8 @@ type Part = {
   readonly version: string
   readonly run: string
   readonly changed: Set<ReportEntry>
-  begins: boolean
+  /** That Redis answered. */
+  writes: number
   isWhole: boolean
   requests: string
   /** By performance.now(). */
@@ -236,7 +237,7 @@ export class SharedDifferences {
    */
   async #pushSome(service: string, version: string): Promise<boolean> {
     const part = this.#partOf(service, version)
-    const { changed, run, begins } = part
+    const { changed, run, writes } = part
     const requests = JSON.stringify(this.#own.requestsOf(service, version))
     const isDue = performance.now() - part.writtenAt >= RENEW * this.#pause
     if (changed.size === 0 && requests === part.requests && !isDue) return false
@@ -247,11 +248,11 @@ export class SharedDifferences {
     const { shared, storeId } = this.#sharing
     try {
       const mark = this.markOf(service, version)
-      const push = { service, version, storeId, mark, run, begins, isWhole, requests, entries }
+      const push = { service, version, storeId, mark, run, writes, begins: writes === 0, isWhole, requests, entries }
       const pushed = await pushDifferences(shared, push)
       const isCurrent = this.#parts.get(keyOf(service, version)) === part
       if (pushed.outcome === 'written') {
-        Object.assign(part, { begins: false, isWhole, requests, writtenAt: performance.now() })
+        Object.assign(part, { writes: writes + 1, isWhole, requests, writtenAt: performance.now() })
         if (isCurrent) this.#adopt(service, version, pushed.mark)
       } else if (isCurrent) {
         this.#parts.delete(keyOf(service, version))
@@ -278,7 +279,7 @@ export class SharedDifferences {
       const changed = new Set(this.#own.entries(service, version))
       const run = randomBytes(6).toString('hex')
       part = {
-        ...{ service, version, run, changed, begins: true, isWhole: false },
+        ...{ service, version, run, changed, writes: 0, isWhole: false },
         ...{ requests: '', writtenAt: Number.NEGATIVE_INFINITY },
       }
       this.#parts.set(key, part)

@@ -10,8 +10,10 @@ import { Refusal } from '../errors.ts'
 import { sharedPart } from '../fixed-keys.ts'
 import { type StoredRevision, storedRevision } from '../stored-revision.ts'
 
-/** Revisions that are read at a time. */
-const BATCH = 100
+/** Revisions that are read at a time; each may have a MiB, and the answer has to come within a second. */
+const BATCH = 20
+/** Within this time, in ms, after Redis is back everybody who was there before has found that out. */
+const RETURN = 2000
 
 /** What makes the history of a replica one with the stream; at most one of the two is not empty. */
 export type Plan = {
@@ -25,7 +27,6 @@ const NOTHING: Plan = { adopt: [], push: [] }
 
 export class SharedRevisions {
   readonly #store: SharedStore
-  /** The history of this replica was held against the stream since Redis was reached, and is one with it. */
   #isAgreed = false
 
   constructor(store: SharedStore) {
@@ -33,6 +34,16 @@ export class SharedRevisions {
     store.onDisconnect(() => {
       this.#isAgreed = false
     })
+  }
+
+  /** What is in force here was found in the stream since Redis was reached. */
+  get isAgreed(): boolean {
+    return this.#isAgreed
+  }
+
+  /** Redis has just come back: another replica may be about to tell it what it has lost. */
+  get isJustBack(): boolean {
+    return this.#store.backForMs < RETURN
   }
 
   /** False while nothing can be published. */
@@ -46,9 +57,7 @@ export class SharedRevisions {
    */
   async plan(current: StoredRevision, own: (number: number) => StoredRevision | null): Promise<Plan> {
     try {
-      const plan = await this.#plan(current, own)
-      this.#isAgreed = plan.push.length === 0
-      return plan
+      return await this.#plan(current, own)
     } catch (error) {
       throw refusalOf(error, 'nothing was changed')
     }
@@ -78,7 +87,7 @@ export class SharedRevisions {
     try {
       return await fileStanding(this.#store, hash)
     } catch (error) {
-      throw refusalOf(error, 'the config file waits')
+      throw refusalOf(error, 'nothing was changed')
     }
   }
 
@@ -93,14 +102,24 @@ export class SharedRevisions {
 
   async #plan(current: StoredRevision, own: (number: number) => StoredRevision | null): Promise<Plan> {
     const head = await headOf(this.#store)
+    const wasAgreed = this.#isAgreed
+    if (head === current.number && wasAgreed) return NOTHING
+    this.#isAgreed = false
     if (head === 0) return { adopt: [], push: [current] }
-    if (head === current.number && this.#isAgreed) return NOTHING
     if (head < current.number) return this.#planBehind(head, current, own)
-    const from = this.#isAgreed ? current.number + 1 : current.number
+    const from = wasAgreed ? current.number + 1 : current.number
     const [first, ...rest] = await this.#read(from)
-    if (first === undefined) return NOTHING
-    if (this.#isAgreed && first.number === from) return { adopt: [first, ...rest], push: [] }
-    if (first.number === current.number && isSame(first, current)) return { adopt: rest, push: [] }
+    // It was emptied just now.
+    if (first === undefined) return this.#plan(current, own)
+    if (wasAgreed && first.number === from) {
+      this.#isAgreed = true
+      return { adopt: [first, ...rest], push: [] }
+    }
+    if (first.number === current.number && isSame(first, current)) {
+      this.#isAgreed = true
+      return { adopt: rest, push: [] }
+    }
+    // Agreed only once the last of these is in force here, which may never be.
     return { adopt: await this.#read(1), push: [] }
   }
 

@@ -30,8 +30,8 @@ const SCRIPT = createScript(`#!lua
 ${HEAD}
 local newest = head(KEYS[1])
 if newest ~= tonumber(ARGV[1]) then return { 0, newest } end
--- A stream that was emptied remembers its last id and would refuse a smaller one.
-if newest == 0 then redis.call('DEL', KEYS[1]) end
+-- A stream remembers the last id of entries that were removed, and would refuse a smaller one.
+if newest == 0 then redis.call('DEL', KEYS[1]) else redis.call('XSETID', KEYS[1], newest .. '-0') end
 redis.call('XADD', KEYS[1], 'MAXLEN', '=', ARGV[3], ARGV[2] .. '-0', unpack(ARGV, 6))
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[2], ARGV[4], ARGV[2])

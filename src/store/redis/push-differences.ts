@@ -1,5 +1,5 @@
 // Writes what one replica found of a shadow: its own absolute counts, so that nothing is ever counted twice. What was
-// cleared meanwhile is refused, and so are changes to a part that Redis does not have any more.
+// cleared meanwhile is refused, and so are changes to a part that Redis does not have as it was left.
 import { type DifferencesPart, marksKey, partKey, partName, partsKey } from './difference-keys.ts'
 import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
@@ -12,6 +12,8 @@ export type DifferencesPush = DifferencesPart & {
   mark: number
   /** Names the part, from its beginning to the next one. */
   run: string
+  /** Writes to the part before this one: a failover may have taken the last of them. */
+  writes: number
   /** Begins the part: what Redis has of it is dropped. */
   begins: boolean
   /** Nothing that was found before is missing after this. */
@@ -31,14 +33,15 @@ export type DifferencesPushed = {
 
 const SCRIPT = createScript(`#!lua
 local version, name, mark, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local begins, isWhole, requests, kept = ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8]
+local begins, isWhole, requests, kept, writes = ARGV[5] == '1', ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local marks = redis.call('HMGET', KEYS[1], '', version)
 local cleared = math.max(tonumber(marks[1] or 0), tonumber(marks[2] or 0))
 if cleared > mark then return {'cleared', cleared} end
-if not begins and redis.call('HGET', KEYS[2], 'run') ~= run then return {'missing', cleared} end
+local known = redis.call('HMGET', KEYS[2], 'run', 'writes')
+if not begins and (known[1] ~= run or known[2] ~= writes) then return {'missing', cleared} end
 if begins then redis.call('DEL', KEYS[2]) end
-redis.call('HSET', KEYS[2], 'run', run, 'mark', cleared, 'isWhole', isWhole, 'requests', requests)
-for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[2], 'run', run, 'writes', writes + 1, 'mark', cleared, 'isWhole', isWhole, 'requests', requests)
+for i = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('PEXPIRE', KEYS[2], kept)
 redis.call('SADD', KEYS[3], name)
 return {'written', cleared}
@@ -46,9 +49,9 @@ return {'written', cleared}
 
 /** Throws a RedisError. */
 export async function pushDifferences(store: SharedStore, push: DifferencesPush): Promise<DifferencesPushed> {
-  const { service, version, mark, run, begins, isWhole, requests, entries } = push
+  const { service, version, mark, run, writes, begins, isWhole, requests, entries } = push
   const flag = (is: boolean) => (is ? '1' : '0')
-  const head = [version, partName(push), mark, run, flag(begins), flag(isWhole), requests, KEPT]
+  const head = [version, partName(push), mark, run, flag(begins), flag(isWhole), requests, KEPT, writes]
   const [outcome, cleared] = (await store.run((redis, keys) => {
     const used = [marksKey(keys, service), partKey(keys, push), partsKey(keys, service)]
     return runScript(redis, SCRIPT, used, [...head, ...entries.flat()])

@@ -36,13 +36,20 @@ export class SharedStore {
   readonly #connectListeners: (() => void)[] = []
   readonly #disconnectListeners: ((why: string) => void)[] = []
   readonly #newsListeners = new Map<string, NewsListener[]>()
-  readonly #closing = Promise.withResolvers<void>()
+  /** Called by `close`. A promise that everything waits for would keep all that ever did. */
+  readonly #closeListeners = new Set<() => void>()
   #isClosing = false
   #running: Promise<void> | null = null
   /** While it is connected only. */
   #session: Session | null = null
   #failure: RedisError | null = null
   #connections = 0
+  /** When it was connected after it had been away, on the clock of `performance.now()`. */
+  #backAt = Number.NEGATIVE_INFINITY
+  /** The last connection was dropped again at once. */
+  #isFlapping = false
+  #toldReason: RedisReason | null = null
+  #telling: NodeJS.Timeout | undefined
 
   /** Throws a RedisError when a file of `redis.tls` cannot be read. */
   constructor({ redis, log, purpose = 'commands' }: SharedStoreOptions) {
@@ -74,16 +81,24 @@ export class SharedStore {
     return this.#failure?.message ?? null
   }
 
+  /** How long, in ms, it is back after it had been away; Infinity where it was there at once and always. */
+  get backForMs(): number {
+    return performance.now() - this.#backAt
+  }
+
   /** True as soon as it is connected, false when it is not within this time. */
   async connected(ms: number): Promise<boolean> {
     if (this.isConnected) return true
     if (this.#isClosing) return false
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const listener = () => resolve(true)
+    const onClose = () => resolve(false)
     this.#connectListeners.push(listener)
+    this.#closeListeners.add(onClose)
     const timer = setTimeout(() => resolve(false), ms)
-    const isConnected = await Promise.race([promise, this.#closing.promise.then(() => false)])
+    const isConnected = await promise
     clearTimeout(timer)
+    this.#closeListeners.delete(onClose)
     this.#connectListeners.splice(this.#connectListeners.indexOf(listener), 1)
     return isConnected
   }
@@ -135,7 +150,7 @@ export class SharedStore {
   /** Ends all connections. Resolves when their sockets are closed. */
   async close(): Promise<void> {
     this.#isClosing = true
-    this.#closing.resolve()
+    for (const listener of [...this.#closeListeners]) listener()
     await this.#running
   }
 
@@ -157,40 +172,51 @@ export class SharedStore {
 
   /** From the first attempt to the loss of the connection; answers how long, in ms, it was there. */
   async #live(session: Session): Promise<number> {
-    const closing = this.#closing.promise
+    const onClose = () => session.end(new Error('closed'))
+    this.#closeListeners.add(onClose)
     const ended = session.ended.then(cause => {
       throw cause
     })
     let since = Number.POSITIVE_INFINITY
     try {
-      await Promise.race([session.open(), ended, closing])
-      if (this.#isClosing) return 0
+      await Promise.race([session.open(), ended])
       since = performance.now()
       this.#begin(session)
-      await Promise.race([ended, closing])
+      await ended
     } catch (error) {
-      this.#fail(error, since < Number.POSITIVE_INFINITY)
+      if (!this.#isClosing) this.#fail(error, performance.now() - since)
     }
+    this.#closeListeners.delete(onClose)
+    clearTimeout(this.#telling)
     return performance.now() - since
   }
 
   #begin(session: Session): void {
     this.#session = session
+    if (this.#failure !== null) this.#backAt = performance.now()
     this.#failure = null
     if (this.#connections++ > 0) this.counts.reconnects++
-    this.#log.info({ redis: this.#where }, this.#purpose === 'pins' ? 'redis connected for pins' : 'redis connected')
+    // One that is dropped again each time is told once it holds.
+    if (this.#isFlapping) this.#telling = setTimeout(() => this.#tellConnected(), GOOD_MS).unref()
+    else this.#tellConnected()
     for (const listener of [...this.#connectListeners]) this.#call(() => listener())
   }
 
-  /** An attempt to connect failed, or a connection was lost. */
-  #fail(error: unknown, wasConnected: boolean): void {
-    const isTold = !wasConnected && this.#failure !== null
-    const before = this.#failure?.reason
+  #tellConnected(): void {
+    this.#log.info({ redis: this.#where }, this.#purpose === 'pins' ? 'redis connected for pins' : 'redis connected')
+  }
+
+  /** An attempt to connect failed, or a connection that held so many ms was lost; -Infinity = there was none. */
+  #fail(error: unknown, heldMs: number): void {
+    const wasConnected = heldMs >= 0
+    const isTold = wasConnected ? this.#isFlapping && heldMs < GOOD_MS : this.#failure !== null
+    if (wasConnected) this.#isFlapping = heldMs < GOOD_MS
     this.#session = null
     this.#failure = this.#counted(error)
     const { reason, message } = this.#failure
     // Not with each attempt.
-    if (!isTold || reason !== before) this.#log.warn({ reason, error: message }, 'redis not connected')
+    if (!isTold || reason !== this.#toldReason) this.#log.warn({ reason, error: message }, 'redis not connected')
+    this.#toldReason = reason
     if (!wasConnected) return
     for (const listener of this.#disconnectListeners) this.#call(() => listener(message))
   }
@@ -237,7 +263,9 @@ export class SharedStore {
   async #pause(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, ms)
-    await Promise.race([promise, this.#closing.promise])
+    this.#closeListeners.add(resolve)
+    await promise
+    this.#closeListeners.delete(resolve)
     clearTimeout(timer)
   }
 }
