@@ -243,3 +243,28 @@ test('a file that one replica has brought is not brought again by another over w
   await agree([a, b], 3)
   expect(blueOf(b)).toBe(7)
 })
+
+test('an empty Redis that a new replica reached first gives way to who was there before it lost everything', async () => {
+  const server = await startRedis()
+  const { url } = server
+  const dirs = [stateDir(), stateDir()]
+  const before = [
+    await startReplica({ url, document: weights(1), dir: dirs[0] }),
+    await startReplica({ url, document: weights(1), dir: dirs[1] }),
+  ]
+  await before[0]!.revisions.change(withBlue(2, 'anna'))
+  await agree(before, 2)
+  await Promise.all(before.map(replica => replica.close()))
+  await server.restart({ wipe: true })
+  const fresh = await startReplica({ url, document: weights(1) })
+  expect(blueOf(fresh)).toBe(1)
+  const after = [
+    await startReplica({ url, document: weights(1), dir: dirs[0] }),
+    await startReplica({ url, document: weights(1), dir: dirs[1] }),
+  ]
+  await agree([fresh, ...after], 2)
+  expect([fresh, ...after].map(blueOf)).toEqual([2, 2, 2])
+  // Once somebody has changed something there, that is what counts.
+  await fresh.revisions.change(withBlue(3, 'cleo'))
+  await agree([fresh, ...after], 3)
+})

@@ -241,6 +241,11 @@ export class Revisions {
     return {
       current: () => this.#current,
       get: number => this.get(number),
+      wasShared: () => {
+        const { redis } = this.#current.config
+        return redis !== undefined && asked(() => this.#options.store.sharedAs()) === redis.prefix
+      },
+      saveShared: () => asked(() => this.#options.store.saveSharedAs(this.#current.config.redis!.prefix)),
       fileHash: () => this.fileHash,
       served: revision => {
         if (!isTrafficState(revision.state)) {

@@ -48,9 +48,11 @@ CREATE TABLE differences (
   `
 CREATE TABLE replica (
   id INTEGER PRIMARY KEY CHECK (id = 1),
-  replica_id TEXT NOT NULL
+  replica_id TEXT NOT NULL,
+  -- The prefix under which it last shared its revisions with others; null = it never did.
+  shared_as TEXT
 ) STRICT;
-INSERT INTO replica VALUES (1, lower(hex(randomblob(6))));`,
+INSERT INTO replica VALUES (1, lower(hex(randomblob(6))), NULL);`,
 ]
 /** Number of the newest layout, which the database holds as its user_version; one with a higher one is not touched. */
 const LAYOUT = LAYOUTS.length

@@ -105,6 +105,15 @@ export class Store {
     return this.#all('SELECT replica_id FROM replica')[0]!.replica_id as string
   }
 
+  /** The prefix under which its revisions were shared with other replicas; null = they never were. */
+  sharedAs(): string | null {
+    return this.#all('SELECT shared_as FROM replica')[0]!.shared_as as string | null
+  }
+
+  saveSharedAs(prefix: string): void {
+    this.#write(() => this.#run('UPDATE replica SET shared_as = ?', prefix))
+  }
+
   /** Hash of the config file that was loaded last. */
   fileHash(): string | null {
     const [row] = this.#all('SELECT file_hash FROM in_force')

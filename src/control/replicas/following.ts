@@ -7,7 +7,7 @@ import type { Events } from '../events.ts'
 import type { First } from '../first-revision.ts'
 import type { Revision } from '../revisions.ts'
 import type { StoredRevision } from '../stored-revision.ts'
-import type { SharedRevisions } from './shared-revisions.ts'
+import type { Plan, SharedRevisions } from './shared-revisions.ts'
 
 /** A revision that the other replicas have and this one cannot apply. */
 export type Behind = { revision: number; message: string; since: string }
@@ -16,6 +16,10 @@ export type Behind = { revision: number; message: string; since: string }
 export interface History {
   current(): Revision
   get(number: number): StoredRevision | null
+  /** It was one with what replicas share before. */
+  wasShared(): boolean
+  /** It is one with that now. */
+  saveShared(): void
   /** Hash of the config file that was loaded last. */
   fileHash(): string | null
   /** A shared revision with the fixed keys and in the environment of this replica. Throws a Refusal. */
@@ -55,10 +59,9 @@ export class Following {
 
   /** Before anything runs: chooses the newest shared revision that can be served, where Redis can be asked. */
   async begin(): Promise<void> {
-    const { shared, history } = this.#options
-    if (!shared.isConnected) return
+    if (!this.#options.shared.isConnected) return
     try {
-      const { adopt } = await shared.plan(history.current(), number => history.get(number))
+      const { adopt } = await this.#plan()
       this.#beginWith(adopt)
     } catch (error) {
       this.#log(error)
@@ -93,11 +96,10 @@ export class Following {
   }
 
   async #catchUp(): Promise<void> {
-    const { shared, history } = this.#options
     for (;;) {
-      const { adopt, push } = await shared.plan(history.current(), number => history.get(number))
+      const { adopt, push, seed } = await this.#plan()
       if (push.length > 0) {
-        await this.#giveBack(push)
+        await this.#giveBack(push, seed)
         continue
       }
       if (adopt.length === 0) {
@@ -107,6 +109,12 @@ export class Following {
       this.hasJoined = true
       return
     }
+  }
+
+  #plan(): Promise<Plan> {
+    const { shared, history } = this.#options
+    const own = { get: (number: number) => history.get(number), wasShared: history.wasShared() }
+    return shared.plan(history.current(), own)
   }
 
   /**
@@ -146,8 +154,8 @@ export class Following {
     }
   }
 
-  /** Publishes what Redis does not have (any more); another replica may do so at the same time. */
-  async #giveBack(revisions: readonly StoredRevision[]): Promise<void> {
+  /** Publishes what Redis does not have (any more), in place of `seed` if any; another replica may do so too. */
+  async #giveBack(revisions: readonly StoredRevision[], seed: StoredRevision | null): Promise<void> {
     const { shared, history, first, log } = this.#options
     if (this.isProvisional && shared.isJustBack) {
       const text = 'Redis is back and empty, which other replicas may change in a moment; nothing was changed'
@@ -156,11 +164,13 @@ export class Following {
     const current = history.current()
     for (const revision of revisions) {
       const { number } = revision
-      const isSeed = revisions.length === 1 && revision === current
-      const fileHash = isSeed ? (this.isProvisional ? first.fileHash : history.fileHash()) : null
+      const isOnly = revisions.length === 1 && revision === current
+      const fileHash = isOnly ? (this.isProvisional ? first.fileHash : history.fileHash()) : null
       const isPublished =
-        (await shared.publish(revision, fileHash, number - 1)) ||
-        (isSeed && (await shared.publish(revision, fileHash, 0)))
+        seed !== null
+          ? await shared.replaceSeed(revision, fileHash, seed)
+          : (await shared.publish(revision, fileHash, number - 1)) ||
+            (isOnly && (await shared.publish(revision, fileHash, 0)))
       if (!isPublished) return
       log.info({ revision: number }, `revision ${number} is shared with the other replicas`)
     }
@@ -169,10 +179,10 @@ export class Following {
 
   /** Stores what is in force and shared now, where that was not the case before. */
   #keep(): void {
-    if (!this.isProvisional) return
     const { history, first } = this.#options
-    history.store(history.current(), first.fileHash)
+    if (this.isProvisional) history.store(history.current(), first.fileHash)
     this.isProvisional = false
+    if (!history.wasShared()) history.saveShared()
   }
 
   /** Only the newest one matters: who has that is not behind. */

@@ -5,6 +5,7 @@ import { fileStanding, rememberFile } from '../../store/redis/files.ts'
 import { publishRevision, type SharedRevision } from '../../store/redis/publish-revision.ts'
 import { headOf, readRevisions } from '../../store/redis/read-revisions.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
+import { replaceSeed } from '../../store/redis/replace-seed.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
 import { Refusal } from '../errors.ts'
 import { sharedPart } from '../fixed-keys.ts'
@@ -21,9 +22,19 @@ export type Plan = {
   adopt: StoredRevision[]
   /** Revisions of the replica that the stream has lost; oldest first. */
   push: StoredRevision[]
+  /** The one revision of the stream that what is to be pushed takes the place of; null = none. */
+  seed: StoredRevision | null
 }
 
-const NOTHING: Plan = { adopt: [], push: [] }
+const NOTHING: Plan = { adopt: [], push: [], seed: null }
+
+/** The history of a replica. */
+export type Own = {
+  /** Its revisions by number. */
+  get(number: number): StoredRevision | null
+  /** It was shared with these replicas before. */
+  wasShared: boolean
+}
 
 export class SharedRevisions {
   readonly #store: SharedStore
@@ -52,10 +63,9 @@ export class SharedRevisions {
   }
 
   /**
-   * What is to be done with `current`, the revision in force here, and the stream. `own` answers the replica's
-   * revisions by number. Throws Refusal redis_unavailable.
+   * What is to be done with `current`, the revision in force here, and the stream. Throws Refusal redis_unavailable.
    */
-  async plan(current: StoredRevision, own: (number: number) => StoredRevision | null): Promise<Plan> {
+  async plan(current: StoredRevision, own: Own): Promise<Plan> {
     try {
       return await this.#plan(current, own)
     } catch (error) {
@@ -82,6 +92,15 @@ export class SharedRevisions {
     }
   }
 
+  /** Puts a revision in place of the only one of the stream; false where it is not that any more. Throws as `publish`. */
+  async replaceSeed(revision: StoredRevision, fileHash: string | null, seed: StoredRevision): Promise<boolean> {
+    try {
+      return await replaceSeed(this.#store, toShared(revision, fileHash), seed.number)
+    } catch (error) {
+      throw refusalOf(error, 'nothing was changed')
+    }
+  }
+
   /** Whether replicas have loaded a config file with this hash, and whether it was the last one they did. */
   async fileStanding(hash: string): Promise<{ isLatest: boolean; isKnown: boolean }> {
     try {
@@ -100,12 +119,12 @@ export class SharedRevisions {
     }
   }
 
-  async #plan(current: StoredRevision, own: (number: number) => StoredRevision | null): Promise<Plan> {
+  async #plan(current: StoredRevision, own: Own): Promise<Plan> {
     const head = await headOf(this.#store)
     const wasAgreed = this.#isAgreed
     if (head === current.number && wasAgreed) return NOTHING
     this.#isAgreed = false
-    if (head === 0) return { adopt: [], push: [current] }
+    if (head === 0) return { ...NOTHING, push: [current] }
     if (head < current.number) return this.#planBehind(head, current, own)
     const from = wasAgreed ? current.number + 1 : current.number
     const [first, ...rest] = await this.#read(from)
@@ -113,30 +132,31 @@ export class SharedRevisions {
     if (first === undefined) return this.#plan(current, own)
     if (wasAgreed && first.number === from) {
       this.#isAgreed = true
-      return { adopt: [first, ...rest], push: [] }
+      return { ...NOTHING, adopt: [first, ...rest] }
     }
     if (first.number === current.number && isSame(first, current)) {
       this.#isAgreed = true
-      return { adopt: rest, push: [] }
+      return { ...NOTHING, adopt: rest }
     }
     // Agreed only once the last of these is in force here, which may never be.
-    return { adopt: await this.#read(1), push: [] }
+    return { ...NOTHING, adopt: await this.#read(1) }
   }
 
-  /** Redis was restored from before our newest revisions: it gets them back, unless it went on without us. */
-  async #planBehind(
-    head: number,
-    current: StoredRevision,
-    own: (number: number) => StoredRevision | null,
-  ): Promise<Plan> {
-    const at = own(head)
+  /**
+   * Redis was restored from before our newest revisions: it gets them back, unless it went on without us. That a new
+   * replica found it empty and shared its file is not going on.
+   */
+  async #planBehind(head: number, current: StoredRevision, own: Own): Promise<Plan> {
+    const at = own.get(head)
     const [theirs] = await this.#read(head)
-    const lost = Array.from({ length: current.number - head - 1 }, (_, i) => own(head + 1 + i))
+    const lost = Array.from({ length: current.number - head - 1 }, (_, i) => own.get(head + 1 + i))
     const isWhole = lost.every(revision => revision !== null)
     if (at !== null && theirs !== undefined && isSame(at, theirs) && isWhole) {
-      return { adopt: [], push: [...(lost as StoredRevision[]), current] }
+      return { ...NOTHING, push: [...(lost as StoredRevision[]), current] }
     }
-    return { adopt: await this.#read(1), push: [] }
+    const isSeed = head === 1 && theirs?.change.source === 'file'
+    if (isSeed && own.wasShared) return { ...NOTHING, push: [current], seed: theirs }
+    return { ...NOTHING, adopt: await this.#read(1) }
   }
 
   /** All revisions of the stream from a number on. */
