@@ -59,6 +59,7 @@ async function ask(port: number, fields: string[] = []): Promise<string[]> {
 /** A second demo on the same ports names each of them and how to choose another. */
 async function expectPortsNamed(ports: Record<string, string>): Promise<void> {
   const child = spawn(process.execPath, [COMMAND, 'demo'], { env: { ...process.env, ...ports } })
+  onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
   child.stdout.on('data', data => {
     output += data
