@@ -210,8 +210,9 @@ export class Mirror {
     const { outcome, answer, isUnsent, ms } = sent
     delivery.stage = 'answered'
     delivery.shadow = sent
-    this.#tally.outcome(outcome)
+    // Whoever sees the outcome sees its duration too.
     if (outcome === 'answered') this.#tally.duration(ms)
+    this.#tally.outcome(outcome)
     this.#setGate()
     if (this.#comparing === null || outcome === 'unavailable' || outcome === 'shadow_down') this.#finish(delivery)
     else if (isUnsent || (outcome === 'answered' && answer === null)) this.#leaveUncompared(delivery)
