@@ -65,6 +65,8 @@ class Batch {
   /** Nobody waits for what is open. */
   isLate = false
   timer: NodeJS.Timeout | null = null
+  /** `performance.now()` until which its lookups are waited for. */
+  until = 0
 
   add(lookup: PinLookup): void {
     let group = this.groups.find(({ service }) => service === lookup.service)
@@ -206,6 +208,7 @@ export class PinLookups {
       return
     }
     this.#port.postMessage(batch.message(number))
+    batch.until = performance.now() + this.waitMs
     batch.timer = setTimeout(() => this.#onTimeout(batch), this.waitMs)
   }
 
@@ -249,6 +252,12 @@ export class PinLookups {
 
   /** Who still waits goes by the hash; the answers are remembered when they come. */
   #onTimeout(batch: Batch): void {
+    // A timer counts from the beginning of its turn of the event loop, and in whole milliseconds.
+    const left = batch.until - performance.now()
+    if (left > 0) {
+      batch.timer = setTimeout(() => this.#onTimeout(batch), left)
+      return
+    }
     // In a busy moment an answer may be here, and only not read yet.
     for (;;) {
       const received = this.#port === null ? undefined : receiveMessageOnPort(this.#port)
