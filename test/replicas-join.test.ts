@@ -6,7 +6,7 @@ import { hashOf } from '../src/control/first-revision.ts'
 import type { DataPlane, Revision, Successor } from '../src/control/revisions.ts'
 import { RedisError } from '../src/store/redis/redis-error.ts'
 import { blackHole, startRedis } from './support/redis.ts'
-import { agree, startReplica, type TestReplica } from './support/replica.ts'
+import { agree, blueOf, startReplica, type TestReplica, withBlue } from './support/replica.ts'
 import { by, shopDocument, willing } from './support/revisions.ts'
 import { stateDir } from './support/state-dir.ts'
 import { poll } from './support/turnout.ts'
@@ -15,16 +15,6 @@ const STREAM = '{turnout}:revisions'
 
 const weights = (blue: number) => shopDocument({ blue, green: 1 })
 
-/** The successor with this weight of blue, whatever else was changed meanwhile. */
-const withBlue = (blue: number | string, actor: string) => {
-  return ({ document, state }: Revision): Successor => {
-    const changed = structuredClone(document) as ReturnType<typeof Object>
-    changed.services[0].traffic.split.weights.blue = blue
-    return { document: changed, state, change: by(actor) }
-  }
-}
-
-const blueOf = ({ revisions }: TestReplica) => revisions.current.config.services[0]!.traffic.split.weights.blue
 const refused = (code: RefusalCode) => expect.objectContaining({ name: 'Refusal', code })
 const errorsOf = ({ log }: TestReplica) => log.filter(({ level }) => level === 'error').map(({ msg }) => msg)
 

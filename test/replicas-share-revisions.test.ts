@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { RefusalCode } from '../src/control/errors.ts'
 import type { Revision, Successor } from '../src/control/revisions.ts'
 import { blackHole, startRedis } from './support/redis.ts'
-import { agree, startReplica, type TestReplica } from './support/replica.ts'
+import { agree, blueOf, startReplica, withBlue } from './support/replica.ts'
 import { by, shopDocument } from './support/revisions.ts'
 import { stateDir } from './support/state-dir.ts'
 import { poll } from './support/turnout.ts'
@@ -14,16 +14,6 @@ const to = (document: Successor['document'], actor: string) => {
   return ({ state }: Revision): Successor => ({ document, state, change: by(actor) })
 }
 
-/** The successor with this weight of blue, whatever else was changed meanwhile. */
-const withBlue = (blue: number, actor: string) => {
-  return ({ document, state }: Revision): Successor => {
-    const changed = structuredClone(document) as ReturnType<typeof Object>
-    changed.services[0].traffic.split.weights.blue = blue
-    return { document: changed, state, change: by(actor) }
-  }
-}
-
-const blueOf = ({ revisions }: TestReplica) => revisions.current.config.services[0]!.traffic.split.weights.blue
 const refused = (code: RefusalCode) => expect.objectContaining({ name: 'Refusal', code })
 
 test('what one replica changes is in force on all, with its author, in one history', async () => {

@@ -4,10 +4,10 @@ import type { Json } from '../../src/config/document.ts'
 import { parseConfig } from '../../src/config/load.ts'
 import { ConfigFile } from '../../src/control/config-file.ts'
 import { Membership } from '../../src/control/replicas/membership.ts'
-import type { DataPlane } from '../../src/control/revisions.ts'
+import type { DataPlane, Revision, Successor } from '../../src/control/revisions.ts'
 import { createLog } from '../../src/observe/log.ts'
 import { SharedStore } from '../../src/store/redis/shared-store.ts'
-import { type Opened, open } from './revisions.ts'
+import { by, type Opened, open } from './revisions.ts'
 import { stateDir } from './state-dir.ts'
 import { poll } from './turnout.ts'
 
@@ -72,4 +72,17 @@ export async function startReplica(options: ReplicaOptions, wait = 2000): Promis
 export async function agree(replicas: readonly TestReplica[], number: number): Promise<void> {
   const isThere = ({ revisions }: TestReplica) => revisions.current.number === number
   await poll(() => replicas.every(isThere), `revision ${number} on all replicas`)
+}
+
+/** The successor with this weight of blue, whatever else was changed meanwhile. */
+export function withBlue(blue: number | string, actor: string) {
+  return ({ document, state }: Revision): Successor => {
+    const changed = structuredClone(document) as ReturnType<typeof Object>
+    changed.services[0].traffic.split.weights.blue = blue
+    return { document: changed, state, change: by(actor) }
+  }
+}
+
+export function blueOf({ revisions }: TestReplica): number {
+  return revisions.current.config.services[0]!.traffic.split.weights.blue!
 }

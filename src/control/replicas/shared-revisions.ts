@@ -9,7 +9,7 @@ import { replaceSeed } from '../../store/redis/replace-seed.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
 import { Refusal } from '../errors.ts'
 import { sharedPart } from '../fixed-keys.ts'
-import { type StoredRevision, storedRevision } from '../stored-revision.ts'
+import { rowOf, type StoredRevision, storedRevision } from '../stored-revision.ts'
 
 /** Revisions that are read at a time; each may have a MiB, and the answer has to come within a second. */
 const BATCH = 20
@@ -179,13 +179,8 @@ function textOf(document: Json): string {
   return JSON.stringify(sharedPart(document))
 }
 
-function toShared({ number, time, change, document, state }: StoredRevision, fileHash: string | null): SharedRevision {
-  const { source, actor, reason, service, summary } = change
-  return {
-    ...{ number, time, source, actor, reason, service: service ?? null, summary, fileHash },
-    document: textOf(document),
-    state: JSON.stringify(state),
-  }
+function toShared(revision: StoredRevision, fileHash: string | null): SharedRevision {
+  return { ...rowOf(revision), document: textOf(revision.document), fileHash }
 }
 
 function refusalOf(error: unknown, what: string): unknown {

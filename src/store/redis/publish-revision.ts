@@ -1,23 +1,12 @@
 // Publishes a revision to all replicas: a compare-and-set on the number of the newest one, so that of two writers
 // only one wins. Accepted, it is kept in the stream, and told to everyone.
+import type { RevisionRow } from '../sqlite.ts'
 import { HEAD } from './read-revisions.ts'
 import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
 
 /** A revision as replicas share it. */
-export type SharedRevision = {
-  number: number
-  /** ISO 8601. */
-  time: string
-  source: string
-  actor: string
-  reason: string | null
-  service: string | null
-  summary: string
-  /** JSON. */
-  document: string
-  /** JSON. */
-  state: string
+export type SharedRevision = RevisionRow & {
   /** Of the config file that it came from; null = it came from elsewhere. */
   fileHash: string | null
 }
