@@ -73,6 +73,21 @@ test('one with a history of its own serves the newest revision of the others, an
   expect(b.history()).toEqual(['1 file', '2 anna', '3 anna', '4 anna'])
 })
 
+test('a new one that can only serve an older revision is not ready before it served the newest once', async () => {
+  const { url } = await startRedis()
+  const a = await startReplica({ url, document: weights(1), env: { WEIGHT: '7' } })
+  await a.revisions.change(withBlue('$' + '{WEIGHT}', 'anna'))
+  const b = await startReplica({ url, document: weights(1) })
+  expect([b.revisions.current.number, b.revisions.behind?.revision]).toEqual([1, 2])
+  expect(b.membership.failure).toContain('WEIGHT')
+  await a.revisions.change(withBlue(4, 'anna'))
+  await agree([a, b], 3)
+  await poll(() => b.membership.failure === null, 'b is ready')
+  await a.revisions.change(withBlue('$' + '{WEIGHT}', 'anna'))
+  await poll(() => b.revisions.behind !== null, 'b is behind again')
+  expect(b.membership.failure).toBeNull()
+})
+
 test('what could not be applied is not tried again with each further one', async () => {
   const { url } = await startRedis()
   const a = await startReplica({ url, document: weights(1), env: { WEIGHT: '7' } })

@@ -140,7 +140,9 @@ export class ControlPlane {
     }
     const { number, time, change } = this.revision
     const fields = { revision: number, since: time, source: change.source, actor: change.actor, store: store.file }
-    const why = number === first.revision.number ? first.why : 'it is the newest that replicas share'
+    const isNewest = revisions.behind === null
+    const others = `it is the newest that replicas share${isNewest ? '' : ' and this one can apply'}`
+    const why = number === first.revision.number ? first.why : others
     this.#log.info(fields, `revision ${number} serves: ${why}`)
     this.#started = true
   }
@@ -177,11 +179,11 @@ export class ControlPlane {
 
   /** Null where turnout is alone. */
   #createMembership(file: LoadedFile): Membership | null {
-    const { shared, revisions } = this.#parts!
+    const { shared, revisions, first } = this.#parts!
     if (shared === null) return null
     const { readyWithout } = file.config.redis!
     const settle = () => this.#file.settle(revisions, file)
-    return new Membership({ shared, revisions, settle, readyWithout, log: this.#log })
+    return new Membership({ shared, revisions, settle, readyWithout, isNew: first.isNew, log: this.#log })
   }
 
   async #startAdmin(): Promise<void> {

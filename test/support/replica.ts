@@ -44,7 +44,7 @@ export async function startReplica(options: ReplicaOptions, wait = 2000): Promis
   const { revisions, store } = opened
   const file = new ConfigFile('turnout.yaml', env, silent)
   const settle = () => file.settle(revisions, parsed)
-  const membership = new Membership({ shared, revisions, settle, readyWithout, log: silent })
+  const membership = new Membership({ shared, revisions, settle, readyWithout, isNew: opened.first.isNew, log: silent })
   let isOpen = true
   const close = async () => {
     if (!isOpen) return

@@ -91,7 +91,7 @@ export class Following {
     await this.#catchUp()
     if (this.behind === null) return
     const { revision, message } = this.behind
-    const text = `this replica cannot apply revision ${revision}, so it cannot change it either: ${message}`
+    const text = `this replica cannot apply revision ${revision}, so it cannot change it either. Ask another replica, or mend this: ${message}`
     throw new Refusal('replica_behind', text)
   }
 

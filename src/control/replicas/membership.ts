@@ -11,6 +11,8 @@ export type MembershipOptions = {
   /** Offers the file of this start; throws when that has to wait. */
   settle: () => Promise<void>
   readyWithout: 'known' | 'always' | 'never'
+  /** It was started with nothing of its own. */
+  isNew: boolean
   log: Log
 }
 
@@ -18,6 +20,8 @@ export class Membership {
   readonly #options: MembershipOptions
   #hasBegun = false
   #isSettled = false
+  /** It once served the newest that replicas share. */
+  #wasUpToDate = false
   /** Why the file was not offered the last time. */
   #failure = ''
   #settling: Promise<void> | null = null
@@ -44,11 +48,13 @@ export class Membership {
 
   /** Why clients should not be sent here yet; null when they may. */
   get failure(): string | null {
-    const { shared, revisions, readyWithout } = this.#options
+    const { shared, revisions, readyWithout, isNew } = this.#options
     if (readyWithout === 'always') return null
     const { behind, isProvisional } = revisions
-    // It serves its own file, which none of the others does.
-    if (behind !== null && isProvisional) return `revision ${behind.revision} cannot be applied: ${behind.message}`
+    // Or a rollout would replace all replicas by such as serve an older revision.
+    if (behind !== null && isNew && !this.#wasUpToDate) {
+      return `revision ${behind.revision} cannot be applied: ${behind.message}`
+    }
     if (revisions.hasJoined || (readyWithout === 'known' && !isProvisional)) return null
     return `what replicas share is not known yet: ${shared.failure ?? 'it is being read'}`
   }
@@ -60,7 +66,9 @@ export class Membership {
 
   #settle(): Promise<void> {
     const { hasJoined, behind } = this.#options.revisions
-    if (this.#isSettled || !hasJoined || behind !== null) return Promise.resolve()
+    if (!hasJoined || behind !== null) return Promise.resolve()
+    this.#wasUpToDate = true
+    if (this.#isSettled) return Promise.resolve()
     this.#settling ??= this.#offerFile().finally(() => {
       this.#settling = null
     })
