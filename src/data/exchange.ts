@@ -283,9 +283,14 @@ export class Exchange implements ResponseSink, Timed {
   /** Ends it, request or tunnel, because the time of its version is over; counted unless it is over itself. */
   end(): void {
     const { client, tunnel } = this
-    if (tunnel === null ? this.#finished : !tunnel.end()) return
+    if (tunnel === null ? this.#finished : tunnel.isEnding) return
+    // Before anything is written, so that who sees the end sees it counted.
     client.plane.cells[this.#version!.cells + VERSION_CELL.forced]! += 1
-    if (tunnel !== null || this.#endEventStream()) return
+    if (tunnel !== null) {
+      tunnel.end()
+      return
+    }
+    if (this.#endEventStream()) return
     this.#error = 'destination_unavailable'
     if (!this.answered || client.writer.retract()) {
       client.keepAlive = false

@@ -81,6 +81,11 @@ export class Tunnel implements Timed {
     else this.#pass(this.#upstream, this.#client, bytes, from, to)
   }
 
+  /** It is being ended, or is over. */
+  get isEnding(): boolean {
+    return this.#ending || this.#closed
+  }
+
   clientDrained(): void {
     this.#upstream.socket.resume()
   }
@@ -110,15 +115,14 @@ export class Tunnel implements Timed {
 
   /**
    * Ends the tunnel: WebSocket peers get a close frame each (1001, going away), behind the frame that is under
-   * way in their direction; peers of another protocol get FIN. False when it was ended already, or is over.
+   * way in their direction; peers of another protocol get FIN. Nothing more where it is ended already.
    */
-  end(): boolean {
-    if (this.#ending || this.#closed) return false
+  end(): void {
+    if (this.isEnding) return
     this.#ending = true
     this.deadline = this.#plane.now() + FAREWELL_MS
     this.#muteBetweenFrames(this.#client, this.#upstream)
     this.#muteBetweenFrames(this.#upstream, this.#client)
-    return true
   }
 
   onDeadline(): void {
