@@ -8,9 +8,6 @@ import type { MirrorLink } from '../snapshot/protocol.ts'
 import type { Mirror, Service } from '../snapshot/types.ts'
 import { isEventStream } from './response-out.ts'
 
-/** Mirrors of one service at most; a config with more is refused. */
-const MOST_MIRRORS = 64
-
 /** In Accept; media types are compared without case (RFC 9110 8.3.1). */
 const ASKS_FOR_EVENTS = /text\/event-stream/i
 
@@ -22,8 +19,8 @@ const EVENT_STREAM = MIRROR_OUTCOMES.indexOf('event_stream')
 export class Copies {
   #ring: RingWriter | null = null
   #last = 0
-  /** Rows of the mirrors that take the request at hand. */
-  readonly #rows = new Int32Array(MOST_MIRRORS)
+  /** Rows of the mirrors that take the request at hand: the first `#count`, so that it is made once. */
+  readonly #rows: number[] = []
   #count = 0
   #bodyBytes = 0
   #answerBytes = 0

@@ -71,7 +71,7 @@ export class RingWriter {
   }
 
   /** Writes a request head, latin1, for the first `count` of `rows`; false when there is no room. */
-  head(flags: number, copy: number, rows: Int32Array, count: number, text: string): boolean {
+  head(flags: number, copy: number, rows: readonly number[], count: number, text: string): boolean {
     const size = count * 4 + text.length
     if (!this.#reserve(size, RESERVE)) return false
     const at = this.#begin(RECORD.head | (flags << 8) | (count << 16), copy, size)

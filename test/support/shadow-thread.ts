@@ -42,7 +42,7 @@ export class Feed {
   /** Begins a copy and answers its number. `isWhole`: it has no body. */
   head(rows: number[], isWhole = true, withAnswer = false, text = get('/')): number {
     const flags = (isWhole ? WHOLE : 0) | (withAnswer ? WITH_ANSWER : 0)
-    this.#writer.head(flags, ++this.#copy, Int32Array.from(rows), rows.length, text)
+    this.#writer.head(flags, ++this.#copy, rows, rows.length, text)
     this.#writer.publish()
     return this.#copy
   }

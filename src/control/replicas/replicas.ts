@@ -5,7 +5,7 @@ import type { Log } from '../../observe/log.ts'
 import { beat } from '../../store/redis/beat.ts'
 import { leave } from '../../store/redis/leave.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
-import type { SharedStore } from '../../store/redis/shared-store.ts'
+import { RETURN_MS, type SharedStore } from '../../store/redis/shared-store.ts'
 import type { Events } from '../events.ts'
 import { type Applied, type Fleet, type OtherReplica, otherStatus, type ReplicaStatus, selfStatus } from './fleet.ts'
 import { type ReplicaState, readReport, type Self, type VersionCounts, versionKey } from './report.ts'
@@ -19,8 +19,6 @@ const JITTER = 0.1
 const SOON = 20
 /** Least time, in ms, between two beats. */
 const PAUSE = 50
-/** Within this time, in ms, after Redis is back everybody has found that out. */
-const RETURN = 3000
 /** How long, in ms, an earlier run of the same store is shown after its lease: long enough for all to have seen it. */
 const FORMER = 60_000
 
@@ -245,7 +243,7 @@ export class Replicas implements Fleet {
     this.#answeredAt = now
     const isNew = this.#contactSince === null
     this.#contactSince ??= now
-    const isSettled = now - this.#contactSince >= own.leaseMs + RETURN
+    const isSettled = now - this.#contactSince >= own.leaseMs + RETURN_MS
     const others = new Map<string, Known>()
     for (const { id, report: text, leaseMs } of replicas) {
       if (id === own.id || this.#left.has(id)) continue
@@ -263,7 +261,7 @@ export class Replicas implements Fleet {
       if (others.has(id) || this.#left.has(id) || before.isGone) continue
       // A Redis that was emptied has forgotten everybody, and they come back. Who does not has left.
       const absentSince = before.absentSince ?? now
-      if (now - absentSince < own.leaseMs + RETURN) others.set(id, { ...before, absentSince })
+      if (now - absentSince < own.leaseMs + RETURN_MS) others.set(id, { ...before, absentSince })
     }
     const known = this.#others
     this.#others = others

@@ -6,15 +6,13 @@ import { publishRevision, type SharedRevision } from '../../store/redis/publish-
 import { headOf, readRevisions } from '../../store/redis/read-revisions.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
 import { replaceSeed } from '../../store/redis/replace-seed.ts'
-import type { SharedStore } from '../../store/redis/shared-store.ts'
+import { RETURN_MS, type SharedStore } from '../../store/redis/shared-store.ts'
 import { Refusal } from '../errors.ts'
 import { sharedPart } from '../fixed-keys.ts'
 import { rowOf, type StoredRevision, storedRevision } from '../stored-revision.ts'
 
 /** Revisions that are read at a time; each may have a MiB, and the answer has to come within a second. */
 const BATCH = 20
-/** Within this time, in ms, after Redis is back everybody who was there before has found that out. */
-const RETURN = 2000
 
 /** What makes the history of a replica one with the stream; at most one of the two is not empty. */
 export type Plan = {
@@ -54,7 +52,7 @@ export class SharedRevisions {
 
   /** Redis has just come back: another replica may be about to tell it what it has lost. */
   get isJustBack(): boolean {
-    return this.#store.backForMs < RETURN
+    return this.#store.backForMs < RETURN_MS
   }
 
   /** False while nothing can be published. */

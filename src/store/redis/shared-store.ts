@@ -13,6 +13,8 @@ const FIRST_PAUSE_MS = 50
 const LONGEST_PAUSE_MS = 1000
 /** A connection that held so long was a good one. */
 const GOOD_MS = 1000
+/** Within this time after Redis is back every replica that was there before has found that out. */
+export const RETURN_MS = 3000
 
 export type SharedStoreOptions = {
   redis: RedisConfig
