@@ -3,6 +3,7 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { Command, turnout } from './support/command.ts'
+import { startNobody } from './support/ports.ts'
 import { type RawUpstream, startUpstream } from './support/raw.ts'
 import { type LocalTurnout, poll, shop, startLocal, type Written, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'
@@ -107,7 +108,7 @@ test('split tells what it changed; the same again changes nothing', async () => 
     done('shop: blue 33.3 %, green 66.7 %, as before (revision 2)'),
   )
   const json = await release.run('split', 'shop', 'green=1', '--json')
-  expect(JSON.parse(json.stdout)).toEqual({ revision: 3, changed: true, drains: [] })
+  expect(JSON.parse(json.stdout)).toMatchObject({ revision: 3, changed: true, drains: [], complete: true })
   expect((await release.version('blue')).weight).toBe(0)
 })
 
@@ -261,8 +262,7 @@ test('a drain of a version waits for that one only', async () => {
 })
 
 test('a cutover to a version that is down names what does it all the same', async () => {
-  const [blue, green] = [await startUpstream({ '/healthz': ok('') }), await startUpstream()]
-  await green.close()
+  const [blue, green] = [await startUpstream({ '/healthz': ok('') }), await startNobody()]
   const service = { ...SPLIT, health: { path: '/healthz', interval: '50ms', fall: 1 } }
   const local = await startLocal(shop({ blue, green }, service, { workers: 1 }))
   const env = { TURNOUT_ADMIN_URL: local.adminUrl }

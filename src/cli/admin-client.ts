@@ -103,7 +103,8 @@ export class AdminClient {
     const url = this.#url(['v1', ...path])
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
     const answer = await this.#send({ method, url, headers, body: JSON.stringify(body) }, timeout, signal)
-    if (answer.status !== 200) throw this.#refused(answer, jsonOf(answer))
+    // 202: it is done, but not everywhere yet.
+    if (answer.status !== 200 && answer.status !== 202) throw this.#refused(answer, jsonOf(answer))
     return answer
   }
 

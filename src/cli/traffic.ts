@@ -1,11 +1,12 @@
 // `turnout split`, `cutover`, `rollback` and `drain`: the verbs that move traffic. Each prints how new users divided
-// before and after; where versions leave, it then follows them until they are drained.
+// before and after; it then waits for all replicas, or follows versions that leave until they are drained.
+import type { Applied } from '../control/replicas/fleet.ts'
 import type { ServiceStatus } from '../control/services.ts'
 import type { TrafficResult } from '../control/traffic.ts'
 import { type AdminClient, AdminError, type Answer, type Method } from './admin-client.ts'
 import { DrainProgress, type NamedDrain, watchDrains } from './drain-watch.ts'
 import type { Screen } from './screen.ts'
-import { sharesOf } from './words.ts'
+import { replicaNames, sharesOf } from './words.ts'
 
 /** Exit codes of CONTRACT §1; 2 is for who stops watching a drain. */
 const EXIT = { done: 0, failed: 1, quit: 2 } as const
@@ -25,6 +26,9 @@ export type DrainOptions = {
   wait: boolean
 }
 
+/** Answer when all live replicas serve it, or tell after a while which do not. */
+const EVERYWHERE = { wait: 'all', timeout: '5s' }
+
 /** What a call moves, and how it is made. */
 type Move = {
   service: string
@@ -37,7 +41,7 @@ type Move = {
 /** Sets weights; answers the exit code. */
 export function split(options: TrafficOptions, service: string, weights: Record<string, number>): Promise<number> {
   const { reason } = options
-  return moveAtOnce(options, { service, method: 'PUT', path: ['split'], body: { weights, reason } })
+  return moveAtOnce(options, { service, method: 'PUT', path: ['split'], body: { weights, reason }, query: EVERYWHERE })
 }
 
 /** Gives all new requests to a version; answers the exit code. */
@@ -57,7 +61,8 @@ export async function cutover(
 
 /** Takes the last cutover or split back; answers the exit code. */
 export function rollback(options: TrafficOptions, service: string): Promise<number> {
-  return moveAtOnce(options, { service, method: 'POST', path: ['rollback'], body: { reason: options.reason } })
+  const body = { reason: options.reason }
+  return moveAtOnce(options, { service, method: 'POST', path: ['rollback'], body, query: EVERYWHERE })
 }
 
 /** Takes new users away from a version; answers the exit code. */
@@ -82,25 +87,33 @@ export async function drain(
 
 /** Gives a version that drains its weight back; answers the exit code. */
 export function cancelDrain(options: TrafficOptions, service: string, version: string): Promise<number> {
-  const { reason } = options
-  return moveAtOnce(options, { service, method: 'DELETE', path: ['versions', version, 'drain'], query: { reason } })
+  const query = { reason: options.reason, ...EVERYWHERE }
+  return moveAtOnce(options, { service, method: 'DELETE', path: ['versions', version, 'drain'], query })
 }
 
-/** Makes the call and follows nothing. */
+/** Makes the call and follows no drain; answers the exit code. */
 async function moveAtOnce(options: TrafficOptions, call: Move): Promise<number> {
   const { text, value } = await move(options, call)
+  const { drains, complete = true, replicas = [] } = value
   if (options.json) {
     options.screen.line(text)
-    return EXIT.done
+    return complete ? EXIT.done : EXIT.failed
   }
-  const leaving = value.drains.filter(({ state }) => state === 'draining').map(({ version }) => version)
+  const leaving = drains.filter(({ state }) => state === 'draining').map(({ version }) => version)
   if (leaving.length > 0)
     options.screen.line(`draining ${leaving.join(', ')}: "turnout status ${call.service}" shows it`)
-  return EXIT.done
+  const names = replicaNames(replicas)
+  for (const [i, { applied, error }] of replicas.entries()) {
+    if (!applied) options.screen.line(`not served by ${names[i]}: ${error}`)
+  }
+  return complete ? EXIT.done : EXIT.failed
 }
 
+/** With `wait` the call also tells who serves it. */
+type Result = TrafficResult & Partial<Applied>
+
 /** A change that was made. */
-type Moved = Answer<TrafficResult> & {
+type Moved = Answer<Result> & {
   /** Versions that were drained before it: nothing of them is news. */
   left: ReadonlySet<string>
 }
@@ -109,7 +122,7 @@ type Moved = Answer<TrafficResult> & {
 async function move({ client, screen, json }: TrafficOptions, call: Move): Promise<Moved> {
   const { service, method, query, body } = call
   const path = ['services', service]
-  const make = () => client.call<TrafficResult>({ method, path: [...path, ...call.path], query, body }, 'drains')
+  const make = () => client.call<Result>({ method, path: [...path, ...call.path], query, body }, 'drains')
   if (json) return { ...(await make()), left: new Set() }
   const look = async () => (await client.call<ServiceStatus>({ method: 'GET', path }, 'versions')).value
   const before = await look()
