@@ -8,6 +8,8 @@ import { PinMemory, type PinnedService } from '../route/pinned.ts'
 
 /** How long, in ms, a request waits for the pin of its user at most. */
 const WAIT_MS = 2
+/** Less than this, in ms, is not waited for once more: a timer takes a whole one, and often two. */
+const ROUNDING_MS = 0.5
 /** Lookups without answer at most; the oldest are given up. */
 const MOST_OPEN = 10_000
 /** Pins that a new keeper is told of in one message, and ms until the next: requests go on meanwhile. */
@@ -254,7 +256,7 @@ export class PinLookups {
   #onTimeout(batch: Batch): void {
     // A timer counts from the beginning of its turn of the event loop, and in whole milliseconds.
     const left = batch.until - performance.now()
-    if (left > 0) {
+    if (left > ROUNDING_MS) {
       batch.timer = setTimeout(() => this.#onTimeout(batch), left)
       return
     }
