@@ -6,7 +6,7 @@ import { loadConfigFile } from '../config/load.ts'
 import { formatProblem, type Problem } from '../config/problems.ts'
 import type { Log } from '../observe/log.ts'
 import type { ReloadOutcome } from '../observe/metrics.ts'
-import { described, InvalidConfig } from './errors.ts'
+import { described, InvalidConfig, Refusal } from './errors.ts'
 import { FROM_FILE, hashOf, type LoadedFile, originOf } from './first-revision.ts'
 import type { Revisions } from './revisions.ts'
 
@@ -15,6 +15,8 @@ export class ConfigFile {
   readonly path: string
   readonly reloads: Record<ReloadOutcome, number> = { applied: 0, unchanged: 0, invalid: 0, refused: 0, failed: 0 }
   lastReloadSuccessful = true
+  /** A reload failed because Redis is away, and is to be made once it is back. */
+  isOwed = false
   readonly #env: Env
   readonly #log: Log
   #reloading: Promise<ReloadOutcome> | null = null
@@ -59,11 +61,18 @@ export class ConfigFile {
   }
 
   async #reload(revisions: Revisions): Promise<ReloadOutcome> {
+    this.isOwed = false
     const outcome = await this.#loadAndApply(revisions).catch((error): ReloadOutcome => {
-      const [fields, message] = described(error, 'config could not be applied, the running revision stays')
+      this.isOwed = error instanceof Refusal && error.code === 'redis_unavailable'
+      const then = this.isOwed ? ' until Redis is back' : ''
+      const [fields, message] = described(error, `config could not be applied, the running revision stays${then}`)
       this.#log.error({ revision: revisions.current.number, ...fields }, message)
       return 'failed'
     })
+    return this.#count(outcome)
+  }
+
+  #count(outcome: ReloadOutcome): ReloadOutcome {
     this.reloads[outcome]++
     this.lastReloadSuccessful = outcome === 'applied' || outcome === 'unchanged'
     return outcome
@@ -95,10 +104,21 @@ export class ConfigFile {
   }
 
   /**
-   * Among replicas, once it is known what they share: the file of this start becomes their next revision if it is new
-   * to them. Throws a Refusal.
+   * Among replicas, once it is known what they share: the file of this start, or of a reload that had to wait, becomes
+   * their next revision if it is new to them. Throws a Refusal.
    */
   async settle(revisions: Revisions, loaded: LoadedFile): Promise<void> {
+    if (this.isOwed) {
+      // Before it is read: a reload may fail meanwhile that read more.
+      this.isOwed = false
+      try {
+        this.#count(await this.#loadAndApply(revisions))
+      } catch (error) {
+        this.isOwed = true
+        throw error
+      }
+      return
+    }
     const fileHash = hashOf(loaded)
     if (fileHash === revisions.fileHash || (await this.#isKnown(revisions, fileHash))) return
     await this.#apply(revisions, loaded, fileHash)

@@ -147,9 +147,14 @@ export class ControlPlane {
     this.#started = true
   }
 
-  /** Reads the file again and brings it into force. Never throws; the outcome is logged and counted. */
-  reload(): Promise<ReloadOutcome> {
-    return this.#file.reload(this.revisions)
+  /**
+   * Reads the file again and brings it into force; where replicas share it and Redis is away, once more when it is
+   * back. Never throws; the outcome is logged and counted.
+   */
+  async reload(): Promise<ReloadOutcome> {
+    const outcome = await this.#file.reload(this.revisions)
+    if (this.#file.isOwed) this.#membership?.offerAgain()
+    return outcome
   }
 
   /**

@@ -1,5 +1,5 @@
 // A replica among the others: it follows what they publish from the moment Redis is reached, and once it knows what
-// they share, it offers them the config file that it was started with.
+// they share, it offers them the config file: that of its start, and one that was loaded while Redis was away.
 import type { Log } from '../../observe/log.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
 import { described } from '../errors.ts'
@@ -8,7 +8,7 @@ import type { Revisions } from '../revisions.ts'
 export type MembershipOptions = {
   shared: SharedStore
   revisions: Pick<Revisions, 'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional'>
-  /** Offers the file of this start; throws when that has to wait. */
+  /** Offers the config file; throws when that has to wait. */
   settle: () => Promise<void>
   readyWithout: 'known' | 'always' | 'never'
   /** It was started with nothing of its own. */
@@ -44,6 +44,11 @@ export class Membership {
     const { revisions } = this.#options
     const isDone = number === revisions.current.number && revisions.isAgreed && this.#isSettled
     if (this.#hasBegun && !isDone) void this.#follow()
+  }
+
+  /** There is a file to offer again, as soon as the others can be asked. */
+  offerAgain(): void {
+    this.#isSettled = false
   }
 
   /** Why clients should not be sent here yet; null when they may. */
