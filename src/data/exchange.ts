@@ -558,7 +558,13 @@ export class Exchange implements ResponseSink, Timed {
     this.#countError(error)
     // A full pool is ours, and with no usable endpoint none was tried. A 5xx head has failed already.
     const isOurs = error === 'connection_limit_reached' || error === 'destination_unavailable'
-    if (!isOurs && this.#status < 500) this.#endpointFailed()
+    if (!isOurs && this.#status < 500 && !this.#waitsForClient()) this.#endpointFailed()
+  }
+
+  /** What takes its time is the client: it sends its body slowly, or does not read. That ejects no endpoint. */
+  #waitsForClient(): boolean {
+    const connection = this.#connection
+    return connection !== null && (this.#paused || (!this.#requestDone && !connection.congested))
   }
 
   #countError(error: UpstreamError): void {
