@@ -150,3 +150,10 @@ test('a long key is remembered by its hash, a short one as it is', () => {
   expect(pinKey(pinKey(long))).toBe(pinKey(long))
   expect(pinKey(`${long}y`)).not.toBe(pinKey(long))
 })
+
+test('a user has one key, whichever way a client sends the name', () => {
+  const utf8 = Buffer.from('Zoë').toString('latin1')
+  expect([pinKey('Zoë'), pinKey(utf8)]).toEqual([utf8, utf8])
+  const long = 'ë'.repeat(KEY_MOST)
+  expect(pinKey(long)).toBe(pinKey(Buffer.from(long).toString('latin1')))
+})

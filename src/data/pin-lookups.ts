@@ -1,6 +1,6 @@
 // Pins that this worker does not remember, asked of the pins keeper: the lookups of one turn of the event loop in one
 // message, one lookup for all requests of a user, and no request waits longer than a moment for the answer.
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { PinOutcome } from '../observe/cells.ts'
 import { pinKey } from '../pins/pin-key.ts'
 import type { KnownPins, PinAnswer, PinReply, PinRequest } from '../pins/protocol.ts'
@@ -123,12 +123,18 @@ export class PinLookups {
   readonly #open = new Map<PinnedService, Map<string, PinLookup>>()
   #openCount = 0
   #last = 0
+  /** Batches whose lookups go by the hash now. */
+  #ending: Batch[] = []
+  /** A message to itself: see `#endSoon`. */
+  readonly #bell = new MessageChannel()
   /** A lookup waits for `publish`. */
   readonly #added: () => void
 
   /** `added` is called with every lookup; `publish` has to follow before the turn of the event loop is over. */
   constructor(added: () => void) {
     this.#added = added
+    this.#bell.port2.on('message', () => this.#onBell())
+    this.#bell.port2.unref()
   }
 
   /** The keeper is asked over this port from now on; what was asked before is given up. Null: there is no keeper. */
@@ -260,20 +266,33 @@ export class PinLookups {
       batch.timer = setTimeout(() => this.#onTimeout(batch), left)
       return
     }
+    this.#endSoon(batch)
+  }
+
+  /**
+   * Requests go on while the loop polls, and only then: one that goes out in a timer on a kept connection may be
+   * answered within the same turn, and that answer would be taken for bytes that were there before it.
+   */
+  #endSoon(batch: Batch): void {
+    this.#ending.push(batch)
+    if (this.#ending.length === 1) this.#bell.port1.postMessage(null)
+  }
+
+  #onBell(): void {
     // In a busy moment an answer may be here, and only not read yet.
     for (;;) {
       const received = this.#port === null ? undefined : receiveMessageOnPort(this.#port)
       if (received === undefined) break
       this.#onReply(received.message)
     }
-    this.#end(batch)
-  }
-
-  #end(batch: Batch): void {
-    batch.isLate = true
-    for (const lookup of batch.lookups()) {
-      lookup.isLate = true
-      lookup.end(lookup.wanted, 'late')
+    const ending = this.#ending
+    this.#ending = []
+    for (const batch of ending) {
+      batch.isLate = true
+      for (const lookup of batch.lookups()) {
+        lookup.isLate = true
+        lookup.end(lookup.wanted, 'late')
+      }
     }
   }
 
@@ -291,7 +310,7 @@ export class PinLookups {
     const batch = this.#asked.get(number)!
     for (const lookup of batch.lookups()) this.#close(lookup)
     this.#forget(number, batch)
-    this.#end(batch)
+    if (!batch.isLate) this.#endSoon(batch)
   }
 
   #forget(number: number, batch: Batch): void {

@@ -87,7 +87,8 @@ const MEANINGS: readonly (readonly [RegExp, RedisReason, string, string])[] = [
 const MAX_QUOTE = 200
 
 function quote(message: string, secrets: readonly string[]): string {
-  let text = message
+  // An old server quotes the beginning of what it does not know, and AUTH has the password there.
+  let text = message.replace(/,? with args beginning with:.*/s, '')
   for (const secret of secrets) text = text.replaceAll(secret, '***')
   text = text.replaceAll(/\s+/g, ' ').replace(/\.$/, '')
   return text.length <= MAX_QUOTE ? text : `${text.slice(0, MAX_QUOTE)}...`
