@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig(({ mode }) => {
   const isSlow = mode === 'slow'
-  const timeout = isSlow ? 120_000 : 30_000
+  const timeout = isSlow ? 120_000 : 60_000
   return {
     test: {
       include: [isSlow ? 'test/slow/**/*.test.ts' : 'test/*.test.ts'],

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { Agent } from 'undici'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { AdminCaller, problem } from './support/admin.ts'
+import { startNobody } from './support/ports.ts'
 import { RawClient, startUpstream } from './support/raw.ts'
 import { poll, shop, startLocal, type Written } from './support/turnout.ts'
 
@@ -152,12 +153,13 @@ test('redirects and cookies stay within the preview, and nothing is said of the 
 
 test('an endpoint that cannot be asked, or does not answer in time, is a problem of its own kind', async () => {
   const silent = await startApp(() => {})
-  const gone = await startUpstream()
-  await gone.close()
+  const gone = await startNobody()
   const timeouts = { firstByte: '50ms' }
   const { admin } = await start({ endpoints: [silent.url] }, { timeouts })
   expect(problem(await admin.get('/preview/shop/green/'))).toEqual([504, 'upstream_timeout'])
   const document = (await admin.get('/v1/config')).json
+  // The others answer at once, but for a busy machine.
+  document.services[0].timeouts.firstByte = '10s'
   document.services[0].versions[1].endpoints = [gone.url]
   await admin.call('PUT', '/v1/config', { body: document, headers: { 'if-match': '*' } })
   expect(problem(await admin.get('/preview/shop/green/'))).toEqual([502, 'upstream_failed'])

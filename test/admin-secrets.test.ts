@@ -93,6 +93,7 @@ test('no secret is in any output, and a document that was read can be written ba
   }
   for (const path of ['/metrics', '/readyz?verbose', '/preview/shop/blue/', `/v1/config?token=1`]) await admin.get(path)
   await poll(() => watched.join('').includes('"kind":"revision"'), 'events')
+  await poll(() => turnout.lines !== '', 'the access log')
   abort.abort()
   await watching
 

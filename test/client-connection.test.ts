@@ -80,6 +80,8 @@ describe('a stop', () => {
   test('finishes what is in flight, announces the end and lets no connection go on', async () => {
     const upstream = await startUpstream({ '/slow': () => {} })
     const plane = await startPlane({ versions: { blue: upstream } })
+    // No connection is closed before the request that is on its way has come.
+    plane.stopClock()
     const idle = plane.connect()
     await idle.ask(get('/'))
     const busy = plane.connect().write(get('/slow'))
@@ -94,6 +96,7 @@ describe('a stop', () => {
     const answer = await busy.next()
     expect([answer.text, answer.get('connection')]).toEqual(['slow', 'close'])
     expect(await busy.ended()).toBe('fin')
+    for (const client of [idle, busy]) client.end()
     await until(() => plane.connections === 0, 'no connection left')
   })
 

@@ -36,7 +36,7 @@ test('the ACL user of the docs may do all that replicas need', async () => {
     sticky: { mode: 'store' },
     mirrors: [{ to: 'green', compare: {} }],
   }
-  const health = { path: '/', interval: '100ms', timeout: '50ms', shared: true }
+  const health = { path: '/', interval: '100ms', timeout: '10s', shared: true }
   const login = { url: redis.url, username: 'turnout', password: PASSWORD.replaceAll(' ', '_') }
   const turnout = await startLocal(shop({ blue, green }, { traffic, health }, { workers: 1, redis: login }))
   const api = new Api(turnout.adminUrl)

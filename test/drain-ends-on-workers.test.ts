@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { expect, onTestFinished, test } from 'vitest'
 import { VERSION_CELL } from '../src/observe/cells.ts'
+import { reservePort } from './support/ports.ts'
 import { type RawClient, startUpstream } from './support/raw.ts'
 import { type LocalTurnout, poll, shop, startLocal } from './support/turnout.ts'
 import { accept, closeCode, openTunnel, readFrames, type TunnelEnds } from './support/websocket.ts'
@@ -106,7 +106,7 @@ test('what came in on a listener whose revision was refused then is ended as wel
   const upstream = await startUpstream({ '/slow': () => {} })
   const turnout = await startLocal(shop({ blue: upstream, green: upstream }, {}, { workers: 1 }))
   const { workers, config } = turnout.plane
-  const port = await freePort()
+  const port = await reservePort()
   const row = workers.rows.rowOf({ kind: 'version', service, version: 'blue' })!
   const client = clientThread(port, get('/slow', ['X-Turnout-Version: blue']))
   const refuse = () => {
@@ -140,13 +140,4 @@ function clientThread(port: number, text: string): Worker {
     await client.terminate()
   })
   return client
-}
-
-/** A port that nobody listens on. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

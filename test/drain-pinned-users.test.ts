@@ -40,7 +40,7 @@ test('with sticky: move they move at once, and so do users of a rule', async () 
 })
 
 test('with sticky: keep they stay until the deadline, and what they began may finish', async () => {
-  const { blue, turnout, cookie, pinned, traffic } = await startShop({ deadline: '1s', sticky: 'keep' })
+  const { blue, turnout, cookie, pinned, traffic } = await startShop({ deadline: '2s', sticky: 'keep' })
   const { drains } = await traffic.cutover('green')
   const end = Date.parse(drains[0].deadline)
   expect(drains).toMatchObject([{ state: 'draining', inFlight: 0 }])
@@ -62,12 +62,13 @@ test('with sticky: keep they stay until the deadline, and what they began may fi
 })
 
 test('where they cannot be moved at the deadline they are as soon as they can', async () => {
-  const { turnout, pinned, traffic } = await startShop({ deadline: '300ms', sticky: 'keep' }, { prepareTimeout: 700 })
+  const { turnout, pinned, traffic } = await startShop({ deadline: '700ms', sticky: 'keep' }, { prepareTimeout: 1000 })
   await traffic.cutover('green')
-  blockWorker(0, 2000)
+  // Before the deadline, and until long after it.
+  blockWorker(0, 3000)
   const entry = await turnout.logged('pinned users could not be moved, trying again')
   expect(entry).toMatchObject({ level: 'error', versions: ['shop/blue'] })
-  expect(entry.msg).toContain('worker 0 did not answer within 0.7 s')
+  expect(entry.msg).toContain('worker 0 did not answer within 1 s')
   expect(await traffic.drained('blue')).toMatchObject({ forced: 0 })
   expect(await pinned()).toBe('green')
   expect(turnout.plane.revision.number).toBe(2)
@@ -108,7 +109,7 @@ describe('pins in a store', () => {
   })
 
   test('with sticky: keep they stay until the deadline', async () => {
-    const { versionOf, remembered, traffic } = await startStore({ deadline: '400ms', sticky: 'keep' })
+    const { versionOf, remembered, traffic } = await startStore({ deadline: '1s', sticky: 'keep' })
     expect(await remembered('ann')).toBe('blue')
     const { drains } = await traffic.cutover('green')
     const end = Date.parse(drains[0].deadline)

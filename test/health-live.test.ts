@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type RawClient, RawUpstream, startUpstream } from './support/raw.ts'
+import { startNobody } from './support/ports.ts'
+import { type RawClient, type RawUpstream, startUpstream } from './support/raw.ts'
 import { type LocalTurnout, poll, shop, startLocal, type Written } from './support/turnout.ts'
 import { get, ok, response } from './support/wire.ts'
 import { crashWorker, FAULTY } from './support/worker-faults.ts'
@@ -8,14 +9,6 @@ import { crashWorker, FAULTY } from './support/worker-faults.ts'
 function blue(endpoints: readonly { url: string }[], service: Written): Written {
   const versions = [{ name: 'blue', endpoints: endpoints.map(({ url }) => url) }]
   return shop({}, { versions, retries: { attempts: 0 }, slowStart: '0s', ...service })
-}
-
-/** An address at which nothing listens. */
-async function deadUrl(): Promise<{ url: string }> {
-  const upstream = new RawUpstream({})
-  await upstream.listen()
-  await upstream.close()
-  return { url: upstream.url }
 }
 
 /** Keep-alive clients, one on each of two workers; `upstream` sees which request came by which worker. */
@@ -36,7 +29,7 @@ const healthy = (endpoint: { url: string }) =>
   `turnout_endpoint_healthy{service="shop",version="blue",endpoint="${endpoint.url}"}`
 
 test('an endpoint that is dead is ejected after exactly five failures over all workers', async () => {
-  const [alive, dead] = [await startUpstream(), await deadUrl()]
+  const [alive, dead] = [await startUpstream(), await startNobody()]
   const outlier = { eject: '1h' }
   const turnout = await startLocal(blue([alive], { outlier }), { execArgv: FAULTY })
   const clients = await clientOfEachWorker(turnout, alive)

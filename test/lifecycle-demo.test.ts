@@ -1,26 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { reservePort } from './support/ports.ts'
 import { RawClient } from './support/raw.ts'
 import { COMMAND, fetchOnce, poll } from './support/turnout.ts'
 import { get } from './support/wire.ts'
 
-/** Ports that are free now. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer())
-  for (const server of servers) await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const ports = servers.map(server => (server.address() as { port: number }).port)
-  for (const server of servers) await new Promise(resolve => server.close(resolve))
-  return ports
-}
+/** How long the demo may take: far above what it needs, so that only a bug exceeds it. */
+const PATIENCE_MS = 60_000
 
 /** The demo, as soon as it has printed `until`. */
 async function startDemo(flags: string[] = [], until = 'The config is ') {
-  const [port, admin, blue, green, twin] = await freePorts(5)
+  const ports = await Promise.all(Array.from({ length: 5 }, () => reservePort()))
+  const [port, admin, blue, green, twin] = ports
   const env = {
     TURNOUT_DEMO_PORT: `${port}`,
     TURNOUT_DEMO_ADMIN_PORT: `${admin}`,
@@ -40,7 +35,7 @@ async function startDemo(flags: string[] = [], until = 'The config is ') {
       demo.output += data
     })
   }
-  await poll(() => demo.output.includes(until) || child.exitCode !== null, until, 30_000)
+  await poll(() => demo.output.includes(until) || child.exitCode !== null, until, PATIENCE_MS)
   return demo
 }
 
@@ -73,37 +68,41 @@ async function expectPortsNamed(ports: Record<string, string>): Promise<void> {
   )
 }
 
-test('the demo serves two versions, shows three requests that do what it says, keeps its ports, and ends with Ctrl-C', async () => {
-  const { child, env, output, port, admin, temp, exited } = await startDemo()
-  const url = `http://127.0.0.1:${port}`
-  for (const command of [
-    `curl -s '${url}/[1-10]' | grep answers`,
-    `curl -s -H 'x-user-id: ann' '${url}/[1-10]' | grep answers`,
-    `curl -s -H 'x-turnout-version: green' ${url}/`,
-  ]) {
-    expect(output).toContain(command)
-  }
-  const split = await ask(port)
-  expect(split.filter(line => line.startsWith('200 blue answers GET /'))).toHaveLength(9)
-  expect(split.filter(line => line.startsWith('200 green answers GET /'))).toHaveLength(1)
-  const sticky = await ask(port, ['x-user-id: ann'])
-  expect(new Set(sticky.map(line => line.split(' ')[1])).size).toBe(1)
-  const override = await fetchOnce(url, { 'x-turnout-version': 'green' })
-  expect(override.body).toMatch(/^green answers GET \/\n/)
-  expect(override.body).toContain('  x-forwarded-for: 127.0.0.1\n')
-  expect(override.headers['x-served-version']).toBe('green')
-  const metrics = await fetchOnce(`http://127.0.0.1:${admin}/metrics`)
-  expect(metrics.body).toContain('turnout_requests_total{route="shop",service="shop",version="blue",code="200"}')
-  // Its state goes with it, so that the next demo begins anew.
-  expect(readdirSync(temp)).toEqual([expect.stringMatching(/^turnout-demo-/)])
-  await expectPortsNamed(env)
-  child.kill('SIGINT')
-  expect(await exited).toEqual([0, null])
-  expect(readdirSync(temp)).toEqual([])
-})
+test(
+  'the demo serves two versions, shows three requests that do what it says, keeps its ports, and ends with Ctrl-C',
+  async () => {
+    const { child, env, output, port, admin, temp, exited } = await startDemo()
+    const url = `http://127.0.0.1:${port}`
+    for (const command of [
+      `curl -s '${url}/[1-10]' | grep answers`,
+      `curl -s -H 'x-user-id: ann' '${url}/[1-10]' | grep answers`,
+      `curl -s -H 'x-turnout-version: green' ${url}/`,
+    ]) {
+      expect(output).toContain(command)
+    }
+    const split = await ask(port)
+    expect(split.filter(line => line.startsWith('200 blue answers GET /'))).toHaveLength(9)
+    expect(split.filter(line => line.startsWith('200 green answers GET /'))).toHaveLength(1)
+    const sticky = await ask(port, ['x-user-id: ann'])
+    expect(new Set(sticky.map(line => line.split(' ')[1])).size).toBe(1)
+    const override = await fetchOnce(url, { 'x-turnout-version': 'green' })
+    expect(override.body).toMatch(/^green answers GET \/\n/)
+    expect(override.body).toContain('  x-forwarded-for: 127.0.0.1\n')
+    expect(override.headers['x-served-version']).toBe('green')
+    const metrics = await fetchOnce(`http://127.0.0.1:${admin}/metrics`)
+    expect(metrics.body).toContain('turnout_requests_total{route="shop",service="shop",version="blue",code="200"}')
+    // Its state goes with it, so that the next demo begins anew.
+    expect(readdirSync(temp)).toEqual([expect.stringMatching(/^turnout-demo-/)])
+    await expectPortsNamed(env)
+    child.kill('SIGINT')
+    expect(await exited).toEqual([0, null])
+    expect(readdirSync(temp)).toEqual([])
+  },
+  2 * PATIENCE_MS,
+)
 
 test('the demo of shadows sends traffic, and its report names the three bugs of the candidate', {
-  timeout: 60_000,
+  timeout: 2 * PATIENCE_MS,
 }, async () => {
   const { child, output, port, admin, temp, exited } = await startDemo(['--shadow'])
   const [welcome, report] = output.split('\nshop: shadow green, control twin, 100 % copied')
@@ -127,9 +126,13 @@ test('the demo of shadows sends traffic, and its report names the three bugs of 
   expect(readdirSync(temp)).toEqual([])
 })
 
-test('the demo of shadows ends at once when it is interrupted while it sends', async () => {
-  const demo = await startDemo(['--shadow'], 'Sending 1,000 requests')
-  demo.child.kill('SIGINT')
-  expect(await demo.exited).toEqual([0, null])
-  expect(demo.output.trimEnd().split('\n').at(-1)).toMatch(/^and lists in random order: /)
-})
+test(
+  'the demo of shadows ends at once when it is interrupted while it sends',
+  async () => {
+    const demo = await startDemo(['--shadow'], 'Sending 1,000 requests')
+    demo.child.kill('SIGINT')
+    expect(await demo.exited).toEqual([0, null])
+    expect(demo.output.trimEnd().split('\n').at(-1)).toMatch(/^and lists in random order: /)
+  },
+  2 * PATIENCE_MS,
+)

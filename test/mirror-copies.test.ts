@@ -112,7 +112,7 @@ describe('a copy', () => {
     client.write(request('POST', '/', ['Content-Length: 100'], 'begun'))
     await blue.until(() => blue.heads.length === 1, 'the head')
     client.destroy()
-    await until(() => reader.copies[0]?.aborted !== null, 'the end of the copy')
+    await until(() => (reader.copies[0]?.aborted ?? null) !== null, 'the end of the copy')
     expect(reader.copies.map(({ aborted }) => aborted)).toEqual(['incomplete'])
   })
 })

@@ -107,7 +107,7 @@ test.each(['length', 'chunked'])(
     // Garbage of the flow included, which this process makes at both ends too.
     expect(memory() - before).toBeLessThan(SIZE)
   },
-  30_000,
+  60_000,
 )
 
 test.each(['length', 'chunked'])(
@@ -142,7 +142,7 @@ test.each(['length', 'chunked'])(
     // Garbage of the flow included, which this process makes at both ends too.
     expect(memory() - before).toBeLessThan(SIZE)
   },
-  30_000,
+  60_000,
 )
 
 describe('bytes that come in small pieces while their reader stalls are the right ones in the end', () => {
@@ -206,4 +206,4 @@ test('twenty stalled readers cost little', async () => {
     answer.destroy()
   }
   await until(() => plane.inFlight() === 0, 'nothing in flight')
-}, 30_000)
+}, 60_000)

@@ -66,7 +66,7 @@ test('requests and answers of many connections at once never mix', async () => {
   expect(plane.codes()).toEqual({ 200: 300 })
   expect(plane.errors()).toEqual({})
   expect(upstream.sides.length).toBeLessThanOrEqual(15)
-}, 20_000)
+})
 
 test('clients that break off in the middle do not disturb the others', async () => {
   const next = numbers(9)
@@ -76,7 +76,8 @@ test('clients that break off in the middle do not disturb the others', async () 
       await side.dribble(response(200, [`Content-Length: ${body.length}`], body), () => next(body.length))
     },
   })
-  const plane = await startPlane({ versions: { blue: upstream } })
+  // Each turn of so many takes long on a busy machine.
+  const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts: { connect: '1m' } } })
   const talk = async (i: number) => {
     let client: RawClient = plane.connect()
     for (let j = 0; j < 20; j++) {
@@ -97,4 +98,4 @@ test('clients that break off in the middle do not disturb the others', async () 
   }
   await Promise.all(Array.from({ length: 20 }, (_, i) => talk(i)))
   expect(plane.errors()).toEqual({})
-}, 20_000)
+})

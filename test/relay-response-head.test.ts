@@ -56,7 +56,9 @@ test('Date is added where the upstream sent none, and only there', async () => {
   const before = Date.now()
   const date = (await client.ask(get('/without'))).get('date')!
   expect(date).toMatch(DATE)
-  expect(Math.abs(Date.parse(date) - before)).toBeLessThan(2500)
+  // Whole seconds, a few times a second, by a machine that may stand still in between.
+  expect(Date.parse(date)).toBeGreaterThan(before - 10_000)
+  expect(Date.parse(date)).toBeLessThanOrEqual(Date.now())
 })
 
 test('hop-by-hop fields and those that Connection names are removed', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { startPlane } from './support/plane.ts'
-import { RawUpstream, startUpstream, until } from './support/raw.ts'
+import { startNobody } from './support/ports.ts'
+import { startUpstream, until } from './support/raw.ts'
 import { get, type Message, ok, request, response } from './support/wire.ts'
 
 const versionHeader = 'x-version'
@@ -96,9 +97,7 @@ describe('failures in a row', () => {
   })
 
   test('count for the endpoint that failed, not for the one that took the retry', async () => {
-    const dead = new RawUpstream({})
-    await dead.listen()
-    await dead.close()
+    const dead = await startNobody()
     const alive = await startUpstream()
     const plane = await startPlane({
       versions: { blue: [dead, alive] },

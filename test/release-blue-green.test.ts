@@ -88,4 +88,4 @@ test('preview green, dry run, cutover under load, watch the drain, roll back, re
   // And the release can be taken up again where it was.
   expect(await apiAgain.must('POST', '/v1/revisions/3/rollback', { reason: 'fixed' })).toMatchObject({ revision: 5 })
   expect((await again.get('/', { 'x-user-id': 'ann' })).body).toBe('green')
-})
+}, 120_000)

@@ -4,13 +4,14 @@ import { Api, Load, rounds, startVersion, WebSocketUser } from './support/releas
 import { poll, shop, startProcess } from './support/turnout.ts'
 
 const ROUNDS = rounds(250, 10)
-const TUNNELS_MS = 1500
+const TUNNELS_MS = 2000
 
 test('no failed request, nothing for a drained version, WebSockets end with 1001 at the deadline and not before', async () => {
   const blue = await startVersion('blue', 10)
   const green = await startVersion('green', 10)
   const split = { weights: { blue: 1, green: 0 } }
-  const drain = { deadline: '30s', tunnels: `${TUNNELS_MS}ms` }
+  // Until the last cutover no WebSocket is to end, however long a round takes.
+  const drain = { deadline: '30s', tunnels: '5m' }
   const turnout = await startProcess(shop({ blue, green }, { traffic: { split }, drain }))
   const api = new Api(turnout.adminUrl)
   const users = Array.from({ length: 16 }, () => new WebSocketUser(turnout.port()))
@@ -40,6 +41,9 @@ test('no failed request, nothing for a drained version, WebSockets end with 1001
   expect(users.filter(user => user.code !== 0)).toEqual([])
 
   // The last one stays: blue drains, its WebSockets end at their deadline.
+  const { body: config } = await api.get('/v1/config')
+  config.services[0].drain.tunnels = `${TUNNELS_MS}ms`
+  await api.must('PUT', '/v1/config', config, { 'if-match': '*' })
   const begun = Date.now()
   await api.must('POST', '/v1/services/shop/cutover', { to: 'green' })
   const status = await api.must('GET', '/v1/services/shop/versions/blue/drain')

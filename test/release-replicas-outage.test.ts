@@ -9,8 +9,8 @@ import { get } from './support/wire.ts'
 
 const USERS = 300
 const DOWN_MS = rounds(10_000, 1000)
-/** The fleet agrees again within so many ms. */
-const AGREE_MS = 3000
+/** The fleet agrees again within so many ms; where other tests run beside this one nobody can say when it gets its turn. */
+const AGREE_MS = rounds(3000, 15_000)
 
 /** Pinned users, each at a replica of its own, and between them users whom nobody knows. */
 class PinnedLoad {

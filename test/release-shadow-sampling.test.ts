@@ -13,6 +13,7 @@ import {
   services,
   settled,
   startApp,
+  total,
 } from './support/shadow.ts'
 import { poll, startLocal, type Written } from './support/turnout.ts'
 import { chunk, get, type Message, request } from './support/wire.ts'
@@ -108,17 +109,17 @@ test('by user: each user is copied always or never, and a larger percent only ad
       owed: sent => (sent * percent) / 100 - seen.length,
     })
     expect(failures).toEqual([])
-    // How many copies have to come is not known before, so wait until no more do.
-    await standstill(() => seen.length)
+    const copies = () => Map.groupBy(seen, ({ headers }) => headers['x-user-id']!)
+    // How many copies have to come is not known before, so wait until no more do and nobody lacks one.
+    await poll(async () => {
+      await standstill(() => seen.length)
+      return [...copies().values()].every(({ length }) => length >= each)
+    }, 'all copies of each user')
     const counts = await settled(turnout, 'green', sure + seen.length)
     expect(counts.outcomes).toEqual({ answered: sure + seen.length })
     sure += seen.length
-    const users = new Map<string, number>()
-    for (const { headers } of seen) {
-      const user = headers['x-user-id']!
-      users.set(user, (users.get(user) ?? 0) + 1)
-    }
-    expect([...users.values()].filter(copies => copies !== each)).toEqual([])
+    const users = copies()
+    expect([...users.values()].filter(({ length }) => length !== each)).toEqual([])
     expect([...before].filter(user => !users.has(user))).toEqual([])
     // Five deviations of a binomial distribution.
     const mean = (USERS * percent) / 100
@@ -296,7 +297,13 @@ test('a request that is tried again is copied once, one that fails over to the s
   await poll(async () => countsIn(await turnout.scrape(), 'again', 'green').outcomes.answered === 10, 'ten copies')
   expect([blue.primaries, green.copies]).toEqual([10, 10])
   // The first is lost with its version, the others go to the shadow as its own.
-  await poll(async () => (await turnout.get('/over/a')).status === 200, 'the failover')
+  let lost = -1
+  await poll(async () => {
+    lost++
+    return (await turnout.get('/over/a')).status === 200
+  }, 'the failover')
+  // Those were copied, and such a copy may still be on its way.
+  await poll(async () => total(countsIn(await turnout.scrape(), 'over', 'green').outcomes) === lost, 'their copies')
   const [copies, primaries] = [green.copies, green.primaries]
   for (let n = 0; n < 10; n++) expect((await turnout.get(`/over/${n}`)).status).toBe(200)
   expect([green.copies, green.primaries]).toEqual([copies, primaries + 10])

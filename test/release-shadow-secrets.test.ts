@@ -273,7 +273,7 @@ test(`none of the planted secrets is found anywhere afterwards`, async () => {
     reveal: ['body.profile.**', 'header.x-open', 'header.x-debug-never'],
     arrays: { 'body.people': 'key:email', 'body.set': 'set' },
   }
-  const mirror = { to: 'green', methods: ['GET', 'POST'], timeout: '500ms', compare }
+  const mirror = { to: 'green', methods: ['GET', 'POST'], timeout: '10s', compare }
   const turnout = spawnTurnout(
     services([mirrored('shop', { blue, green }, [mirror])], { log: { level: 'debug', access: 'all' } }),
   )

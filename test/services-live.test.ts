@@ -26,7 +26,11 @@ test('weights, shares, states and counts of all workers', async () => {
   await blue.until(() => blue.requests.filter(({ target }) => target === '/slow').length === 6, 'the slow requests')
 
   const idle = { state: 'healthy', share: 1, reason: null, lastProbe: null, ejectedUntil: null, inFlight: 0 }
-  const shown = await traffic.must('GET', '')
+  // What an answer or a tunnel changes is counted right behind its bytes.
+  const shown = await poll(async () => {
+    const now = await traffic.must('GET', '')
+    return now.versions[0].endpoints[0].inFlight === 6 && now.versions[0].tunnels === 1 && now
+  }, 'the counts of what is open')
   expect(shown).toMatchObject({
     name: 'shop',
     revision: 1,

@@ -109,12 +109,13 @@ test('the turn of an endpoint that is full goes to another', async () => {
 
 test('close waits for what is under way, and leaves nothing open', async () => {
   const sockets = () => process.getActiveResourcesInfo().filter(name => /TCPSocketWrap|Timeout/.test(name)).length
-  const [upstream, before] = [await startUpstream({ '/held': () => {} }), sockets()]
+  const [upstream, before] = [await startUpstream({ '/held': () => {}, '/late': () => {} }), sockets()]
   const sender = startSender([upstream.url])
   const held = sender.send({ target: '/held' })
-  const late = sender.send({ target: '/held' }, { timeoutMs: 50 })
-  await Promise.all([sender.send(), sender.send()])
+  await Promise.all([sender.send(), sender.send(), sender.send()])
   await until(() => upstream.open === 4, 'four connections')
+  // Two of them are idle then.
+  const late = sender.send({ target: '/late' }, { timeoutMs: 50 })
   let isClosed = false
   const closed = sender.sender.close().then(() => {
     isClosed = true

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { startBlackHole } from './support/black-hole.ts'
+import { startNobody } from './support/ports.ts'
 import { startUpstream, turn, type UpstreamSide } from './support/raw.ts'
 import { startSender } from './support/sender.ts'
 import { ok, response } from './support/wire.ts'
@@ -44,9 +45,8 @@ test('a shadow that does not accept costs the shorter of the two time-outs', asy
 })
 
 test('a shadow that refuses connections is an error', async () => {
-  const upstream = await startUpstream()
-  await upstream.close()
-  expect(await startSender([upstream.url]).send({}, LIMITS)).toMatchObject({ outcome: 'error', answer: null })
+  const { url } = await startNobody()
+  expect(await startSender([url]).send({}, LIMITS)).toMatchObject({ outcome: 'error', answer: null })
 })
 
 test('an answer that breaks off is an error, wherever it does', async () => {

@@ -4,7 +4,7 @@ import { RECORD } from '../src/mirror/ring.ts'
 import type { MirrorSetup } from '../src/shadow/protocol.ts'
 import { numbers, payload } from './support/bytes.ts'
 import { startUpstream } from './support/raw.ts'
-import { type Counts, get, json, mirrorTo, shareShadow } from './support/shadow-thread.ts'
+import { type Counts, Feed, get, json, mirrorTo, shareShadow } from './support/shadow-thread.ts'
 import { poll } from './support/turnout.ts'
 import { ok } from './support/wire.ts'
 
@@ -30,7 +30,8 @@ test.each([1, 2])('whatever happens to a copy, each mirror counts it once (seed 
     mirrorTo(compared, green!, { compare: {}, timeout, queue: { items: 200, bytes: '1MiB' } }, blue!),
     mirrorTo(plain, red!, { timeout, bodyBytes: '20KiB', queue: { items: 100, bytes: '1MiB' } }),
   ]
-  await shadow.configure(setups('40ms'))
+  // Above what an answer takes on a busy machine.
+  await shadow.configure(setups('300ms'))
   const feeds = Array.from({ length: FEEDS }, (_, i) => shadow.feed(i))
   let written = 0
   for (let i = 0; i < COPIES; i++) {
@@ -53,7 +54,7 @@ test.each([1, 2])('whatever happens to a copy, each mirror counts it once (seed 
     if (chance(10)) feed.abort(copy, chance(50) ? 'incomplete' : 'event_stream')
     else if (!chance(3)) feed.answer(copy, json(), payload(next(2000)), chance(10))
     if (i % 20 === 0) await pause(5 + next(5))
-    if (i % 300 === 200) await shadow.configure(setups(`${30 + next(20)}ms`))
+    if (i % 300 === 200) await shadow.configure(setups(`${250 + next(100)}ms`))
   }
   // While the rings are full of copies, and while they still come.
   if (seed === 1) await shadow.configure([])
@@ -72,11 +73,13 @@ test('an error that nobody expected is counted and told, and the others go on', 
   const upstream = await startUpstream()
   const shadow = sharedShadow()
   const [broken, fine] = [shadow.row(), shadow.row()]
-  const feed = shadow.feed()
+  const feed = new Feed(shadow.bell)
   // The checks of the config let no such address through.
   const target = shadow.version('green', { url: 'no address' })
   await shadow.configure([mirrorTo(broken, target), mirrorTo(fine, shadow.version('red', upstream))])
   for (let i = 0; i < 10; i++) feed.copy({ rows: [broken, fine] })
+  // It learns of the ring when all of them are in it, so that they fail within one turn and are told together.
+  shadow.post({ type: 'ring', worker: 1, ring: feed.ring })
   await shadow.untilOutcomes(broken, { error: 10 })
   await shadow.untilOutcomes(fine, { answered: 10 })
   await poll(() => shadow.logs.length > 0, 'the error in the log')

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { RECORD } from '../src/mirror/ring.ts'
 import { ROW } from '../src/observe/cells.ts'
 import { payload } from './support/bytes.ts'
+import { startNobody } from './support/ports.ts'
 import { startUpstream, type UpstreamSide } from './support/raw.ts'
 import { get, mirrorTo, shareShadow, startShadow } from './support/shadow-thread.ts'
 import { poll } from './support/turnout.ts'
@@ -239,12 +240,10 @@ describe('a full queue', () => {
 })
 
 test('copies for a dead shadow are dropped, and the gate says so', async () => {
-  const upstream = await startUpstream()
-  await upstream.close()
   const shadow = sharedShadow()
   const row = shadow.row()
   const feed = shadow.feed()
-  await shadow.configure([mirrorTo(row, shadow.version('green', upstream))])
+  await shadow.configure([mirrorTo(row, shadow.version('green', await startNobody()))])
   for (let i = 1; i <= 5; i++) {
     feed.copy({ rows: [row] })
     await shadow.untilOutcomes(row, { error: i })

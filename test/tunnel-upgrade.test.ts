@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { payload } from './support/bytes.ts'
 import { startPlane } from './support/plane.ts'
-import { quiet, standstill, startUpstream, turn, type UpstreamSide, until } from './support/raw.ts'
+import { quiet, standstill, startUpstream, stopwatch, turn, type UpstreamSide, until } from './support/raw.ts'
 import { get, ok, request, response } from './support/wire.ts'
 
 const ASK = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: a', 'Sec-WebSocket-Version: 13']
@@ -204,10 +204,10 @@ describe('the end of a tunnel', () => {
     const plane = await startPlane({ versions: { blue: upstream } })
     const client = plane.connect()
     await client.ask(get('/', ASK))
-    const start = performance.now()
+    const taken = stopwatch()
     client[how]()
     await upstream.until(() => upstream.last.closed, 'the upstream side closed')
-    expect(performance.now() - start).toBeLessThan(500)
+    expect(taken()).toBeLessThan(500)
     await until(() => plane.tunnels() === 0 && plane.connections === 0, 'the tunnel closed')
   })
 
@@ -261,7 +261,7 @@ describe('the end of a tunnel', () => {
         expect(await client.ended()).toBe('fin')
         expect(client.unread === most.toString('latin1', 0, size)).toBe(true)
       }
-    }, 20_000)
+    })
 
     test('from the client to the upstream', async () => {
       const upstream = await startUpstream({ '/': halfOpen })
@@ -289,7 +289,7 @@ describe('the end of a tunnel', () => {
         expect(side.ending).toBe('fin')
         expect(side.received.slice(before) === most.toString('latin1', 0, size)).toBe(true)
       }
-    }, 20_000)
+    })
   })
 })
 
@@ -301,10 +301,10 @@ describe('the idle time-out of a tunnel', () => {
     const plane = await startPlane({ versions: { blue: upstream }, service })
     const client = plane.connect()
     await client.ask(get('/', ASK))
-    const start = performance.now()
+    const [start, taken] = [performance.now(), stopwatch()]
     await client.ended()
     expect(performance.now() - start).toBeGreaterThan(250)
-    expect(performance.now() - start).toBeLessThan(1300)
+    expect(taken()).toBeLessThan(1300)
     await upstream.until(() => upstream.open === 0, 'the upstream side closed')
     await until(() => plane.tunnels() === 0, 'the tunnel closed')
   })

@@ -1,23 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { startPlane } from './support/plane.ts'
-import { RawUpstream, startUpstream, until } from './support/raw.ts'
+import { startNobody } from './support/ports.ts'
+import { startUpstream, until } from './support/raw.ts'
 import { chunk, get, ok, request } from './support/wire.ts'
 
 const CHUNKED = 'Transfer-Encoding: chunked'
 const post = (target: string) => request('POST', target, ['Content-Length: 4'], 'body')
 const put = (target: string) => request('PUT', target, ['Content-Length: 4'], 'body')
 
-/** An address that refuses connections. */
-async function refusing(): Promise<{ url: string }> {
-  const upstream = new RawUpstream({})
-  await upstream.listen()
-  await upstream.close()
-  return { url: upstream.url }
-}
-
 describe('a refused connect', () => {
   test('is 502 where there is no other endpoint', async () => {
-    const plane = await startPlane({ versions: { blue: await refusing() } })
+    const plane = await startPlane({ versions: { blue: await startNobody() } })
     const client = plane.connect()
     for (const bytes of [get('/'), post('/')]) {
       const answer = await client.ask(bytes)
@@ -30,7 +23,7 @@ describe('a refused connect', () => {
 
   test('sends the request to another endpoint, any method and body, since nothing was sent', async () => {
     const upstream = await startUpstream()
-    const plane = await startPlane({ versions: { blue: [await refusing(), upstream] } })
+    const plane = await startPlane({ versions: { blue: [await startNobody(), upstream] } })
     const client = plane.connect()
     const asked = [get('/'), post('/'), put('/'), request('PATCH', '/', [CHUNKED], `${chunk('body')}${chunk('')}`)]
     for (let i = 0; i < 3; i++) {
@@ -45,7 +38,7 @@ describe('a refused connect', () => {
   test('is not repeated with attempts: 0', async () => {
     const upstream = await startUpstream()
     const plane = await startPlane({
-      versions: { blue: [await refusing(), upstream] },
+      versions: { blue: [await startNobody(), upstream] },
       service: { retries: { attempts: 0 } },
     })
     const client = plane.connect()
@@ -56,7 +49,7 @@ describe('a refused connect', () => {
   })
 
   test('is repeated as often as attempts allow, and not more', async () => {
-    const dead = await Promise.all(Array.from({ length: 4 }, refusing))
+    const dead = await Promise.all(Array.from({ length: 4 }, () => startNobody()))
     const plane = await startPlane({ versions: { blue: dead }, service: { retries: { attempts: 3 } } })
     expect((await plane.connect().ask(get('/'))).status).toBe(502)
     expect(plane.retries()).toBe(3)
@@ -66,7 +59,7 @@ describe('a refused connect', () => {
 
   test('is repeated within the budget only', async () => {
     const plane = await startPlane({
-      versions: { blue: await refusing() },
+      versions: { blue: await startNobody() },
       service: { retries: { attempts: 1, budget: 0.1 } },
     })
     const client = plane.connect()
@@ -79,10 +72,10 @@ describe('a refused connect', () => {
     expect(plane.retries() - retries).toBeGreaterThanOrEqual(49)
     expect(plane.retries() - retries).toBeLessThanOrEqual(51)
     expect(plane.codes()).toEqual({ 502: 1500 })
-  })
+  }, 60_000)
 
   test('with a budget of 0 is not repeated', async () => {
-    const plane = await startPlane({ versions: { blue: await refusing() }, service: { retries: { budget: 0 } } })
+    const plane = await startPlane({ versions: { blue: await startNobody() }, service: { retries: { budget: 0 } } })
     expect((await plane.connect().ask(get('/'))).status).toBe(502)
     expect(plane.retries()).toBe(0)
   })

@@ -288,7 +288,7 @@ export class Drains {
     if (followed.own === null) this.#finishOwn(followed)
     fleet?.update()
     if (followed.own === null || fleet?.isClear === false) return
-    followed.outcome = { ...summed(followed), drainedAt: new Date(now).toISOString() }
+    followed.outcome = { ...summed(followed), drainedAt: new Date().toISOString() }
     const { completed, forced, lost } = followed.outcome
     const dead = lost === 0 ? '' : `, ${lost} lost with a replica that died`
     this.#tell(drain, { actor: 'turnout', reason: null }, `${DRAINED}: ${completed} completed, ${forced} forced${dead}`)

@@ -68,7 +68,7 @@ class Load {
 test('200 reloads that flip weights and then SIGTERM, under 64 connections of load: no request fails', async () => {
   const [blue, green] = [await startVersion('blue'), await startVersion('green')]
   const flipped = (to: string) =>
-    shop({ blue, green }, weights({ [to]: 1 }), { shutdown: { delay: '1s', deadline: '5s' } })
+    shop({ blue, green }, weights({ [to]: 1 }), { shutdown: { delay: '2s', deadline: '5s' } })
   const turnout = await startProcess(flipped('blue'))
   const load = new Load(turnout)
   for (let i = 1; i <= RELOADS; i++) {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { numbers } from '../support/bytes.ts'
+import { stopwatch } from '../support/raw.ts'
 import { Api, Load, rounds, type ShopVersion, startVersion } from '../support/release.ts'
 import { shop, startProcess } from '../support/turnout.ts'
 
@@ -19,7 +20,9 @@ test('requests fail only within the detection time of a kill', async () => {
   services[0]!.versions = [{ name: 'blue', endpoints: endpoints.map(({ url }) => url) }]
   const turnout = await startProcess(document)
   const api = new Api(turnout.adminUrl)
-  const load = new Load(turnout.port(), 32)
+  // By a clock on which a pause of the machine is none.
+  const clock = stopwatch()
+  const load = new Load(turnout.port(), 32, clock)
   const random = numbers(7)
   const kills: number[] = []
   const end = Date.now() + SECONDS * 1000
@@ -32,7 +35,7 @@ test('requests fail only within the detection time of a kill', async () => {
       const alive = endpoints.filter(endpoint => !dead.includes(endpoint))
       const victim = alive[random(alive.length) - 1]!
       dead.push(victim)
-      kills.push(Date.now())
+      kills.push(clock())
       await victim.kill()
     }
     await sleep(300 + random(700))

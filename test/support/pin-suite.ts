@@ -17,6 +17,9 @@ const RACERS = 1000
 /** Of those who must keep their version: all replicas know them, and weights go up and down. */
 const PINNED = process.env.TURNOUT_SOAK === '1' ? 100_000 : 3000
 
+/** How often a test is tried where the machine takes Redis away. */
+const ATTEMPTS = 4
+
 /** `start` is called once. */
 export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
   let redis: PinRedis
@@ -27,10 +30,37 @@ export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
   afterAll(async () => {
     for (const end of ends) await end()
   })
-  const startTwo = () => Promise.all([startKeeper(redis.url), startKeeper(redis.url)])
+  /**
+   * A test that begins anew, with a Redis without pins, where a machine that starved Redis for half a second has taken
+   * it away: that is another test.
+   */
+  const steady = (name: string, body: (start: () => Promise<TestKeeper>) => Promise<void>, timeout?: number) =>
+    test(
+      name,
+      async () => {
+        for (let attempt = 1; ; attempt++) {
+          const keepers: TestKeeper[] = []
+          try {
+            await body(async () => {
+              const keeper = await startKeeper(redis.url)
+              keepers.push(keeper)
+              return keeper
+            })
+            return
+          } catch (error) {
+            if (attempt === ATTEMPTS || !keepers.some(wasAway)) throw error
+          }
+          for (const { stop } of keepers) await stop()
+          // A replica takes no writes, and follows.
+          for (const server of redis.servers) await server.cli('flushall').catch(() => '')
+        }
+      },
+      timeout,
+    )
+  const two = (start: () => Promise<TestKeeper>) => Promise.all([start(), start()])
 
-  test('who chooses first, chooses for all replicas, however many choose at once', async () => {
-    const [one, other] = await startTwo()
+  steady('who chooses first, chooses for all replicas, however many choose at once', async start => {
+    const [one, other] = await two(start)
     const keys = users('racer', RACERS)
     // Pieces, so that both are first for some.
     const [answers, others] = await Promise.all([inPieces(one, keys, 'blue', 50), inPieces(other, keys, 'green', 50)])
@@ -42,28 +72,30 @@ export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
       expect(version).toBe(outcome === 'new' ? 'blue' : 'green')
     }
     // A third one finds what they made.
-    const third = await startKeeper(redis.url)
+    const third = await start()
     const found = await third.worker.ask(keys, 'blue')
     expect(found.map(({ version }) => version)).toEqual(answers.map(({ version }) => version))
     expect(new Set(found.map(({ outcome }) => outcome))).toEqual(new Set(['found']))
   })
 
-  test('a pin lives as long as it was told at the first choice, and no replica prolongs it', async () => {
-    const [one, other] = await startTwo()
+  steady('a pin lives as long as it was told at the first choice, and no replica prolongs it', async start => {
+    const [one, other] = await two(start)
     const begun = Date.now()
     const [first] = await one.worker.ask(['ttl'], 'blue', { ttlMs: 30_000 })
     const made = Date.now()
     expect(first!.expiresAt).toBeGreaterThanOrEqual(begun + 30_000)
     expect(first!.expiresAt).toBeLessThanOrEqual(made + 30_000)
+    const asked = Date.now()
     const [found] = await other.worker.ask(['ttl'], 'green', { ttlMs: 3_600_000 })
+    const told = Date.now()
     expect(found).toMatchObject({ version: 'blue', outcome: 'found' })
-    // Two clocks, and whole ms on the way.
-    expect(Math.abs(found!.expiresAt - first!.expiresAt)).toBeLessThan(made - begun + 100)
+    // What an answer takes on its way is added to what was left; two clocks, and whole ms.
+    expect(Math.abs(found!.expiresAt - first!.expiresAt)).toBeLessThan(made - begun + told - asked + 20)
   })
 
-  test('a pin that is over is made anew', async () => {
-    const [one, other] = await startTwo()
-    const [first] = await one.worker.ask(['brief'], 'blue', { ttlMs: 300 })
+  steady('a pin that is over is made anew', async start => {
+    const [one, other] = await two(start)
+    const [first] = await one.worker.ask(['brief'], 'blue', { ttlMs: 1000 })
     expect(await one.worker.one('brief', 'green')).toBe('blue memory')
     while (Date.now() <= first!.expiresAt) await other.worker.ask(['passing-time'], 'blue')
     // Redis counts on its own clock, so one of them may be a ms early; then it finds the old one, and not for long.
@@ -73,8 +105,8 @@ export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
     expect(await one.worker.one('brief', 'blue')).toBe('green found')
   })
 
-  test('a cutover moves the pins of who comes, a rollback moves nobody back and nobody else', async () => {
-    const [one, other] = await startTwo()
+  steady('a cutover moves the pins of who comes, a rollback moves nobody back and nobody else', async start => {
+    const [one, other] = await two(start)
     const keys = users('released', 100)
     const onlyGreen = { accepts: ['green'] }
     await one.worker.ask(keys, 'blue')
@@ -99,8 +131,8 @@ export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
     expect(await versions(other)).toEqual(await versions(one))
   })
 
-  test('lookups of several services and of the same user travel together and do not meet', async () => {
-    const [one, other] = await startTwo()
+  steady('lookups of several services and of the same user travel together and do not meet', async start => {
+    const [one, other] = await two(start)
     const group = { ttlMs: 60_000, accepts: ['blue', 'green'] }
     const answers = await one.worker.askAll([
       { ...group, service: 'cart', keys: ['same', 'same', 'else'], wanted: ['blue', 'green', 'green'] },
@@ -111,34 +143,35 @@ export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
     expect(await other.worker.one('same', 'blue', { service: 'pay' })).toBe('green found')
   })
 
-  test(`none of ${PINNED} pinned users changes, whichever replica he comes to and whatever is wanted then`, async () => {
-    const [one, other] = await startTwo()
-    const keys = users('pinned', PINNED)
-    const half = PINNED / 2
-    const answers = await Promise.all([
-      inPieces(one, keys.slice(0, half), 'blue'),
-      inPieces(other, keys.slice(half), 'green'),
-    ])
-    expect(new Set(answers.flat().map(outcome))).toEqual(new Set(['blue new', 'green new']))
-    // Each comes to the other replica, which wants the other version; and a new replica knows nobody.
-    const third = await startKeeper(redis.url)
-    const later = await Promise.all([
-      inPieces(one, keys, 'green'),
-      inPieces(other, keys, 'blue'),
-      inPieces(third, keys, 'green'),
-    ])
-    // A machine that starves Redis for half a second has taken it away, which is another test.
-    expect(
-      [one, other, third].flatMap(({ logged }) => logged.filter(text => text.startsWith('Redis is away'))),
-    ).toEqual([])
-    for (const [i, list] of later.entries()) {
-      const changed = list.filter(({ version }, k) => version !== (k < half ? 'blue' : 'green'))
-      expect([i, changed.length]).toEqual([i, 0])
-    }
-  }, 60_000)
+  steady(
+    `none of ${PINNED} pinned users changes, whichever replica he comes to and whatever is wanted then`,
+    async start => {
+      const [one, other] = await two(start)
+      const keys = users('pinned', PINNED)
+      const half = PINNED / 2
+      const answers = await Promise.all([
+        inPieces(one, keys.slice(0, half), 'blue'),
+        inPieces(other, keys.slice(half), 'green'),
+      ])
+      expect(new Set(answers.flat().map(outcome))).toEqual(new Set(['blue new', 'green new']))
+      // Each comes to the other replica, which wants the other version; and a new replica knows nobody.
+      const third = await start()
+      const later = await Promise.all([
+        inPieces(one, keys, 'green'),
+        inPieces(other, keys, 'blue'),
+        inPieces(third, keys, 'green'),
+      ])
+      expect([one, other, third].map(wasAway)).toEqual([false, false, false])
+      for (const [i, list] of later.entries()) {
+        const changed = list.filter(({ version }, k) => version !== (k < half ? 'blue' : 'green'))
+        expect([i, changed.length]).toEqual([i, 0])
+      }
+    },
+    60_000,
+  )
 
-  test('what is looked at for an explanation pins nobody', async () => {
-    const [one, other] = await startTwo()
+  steady('what is looked at for an explanation pins nobody', async start => {
+    const [one, other] = await two(start)
     expect(await one.keeper.peek('shop', 'looked-at')).toBe(null)
     expect(await one.worker.one('looked-at', 'green')).toBe('green new')
     expect(await one.keeper.peek('shop', 'looked-at')).toBe('green')
@@ -146,8 +179,8 @@ export function pinSuite(start: (atEnd: AtEnd) => Promise<PinRedis>): void {
     expect(await other.keeper.peek('cart', 'looked-at')).toBe(null)
   })
 
-  test('Redis never learns what users are known by', async () => {
-    const { worker } = await startKeeper(redis.url)
+  steady('Redis never learns what users are known by', async start => {
+    const { worker } = await start()
     const secret = 'alice@example.com'
     expect(await worker.one(secret, 'blue', { service: 'mail' })).toBe('blue new')
     const keysLike = async (pattern: string) => {
@@ -170,6 +203,10 @@ async function inPieces({ worker }: TestKeeper, keys: string[], wanted: string, 
     answers.push(...(await Promise.all(pieces.map(piece => worker.ask(piece, wanted)))).flat())
   }
   return answers
+}
+
+function wasAway({ logged }: TestKeeper): boolean {
+  return logged.some(text => text.startsWith('Redis is away'))
 }
 
 function outcome({ version, outcome }: { version: string; outcome: string }): string {

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest'
 import { type Message, MessageReader, ok } from './wire.ts'
 
 /** How long a condition may take to come true: far above what it needs, so that only a bug exceeds it. */
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 20_000
 
 /** Lets a test wait until something that changed makes a condition true. */
 class Changes {
@@ -49,6 +49,22 @@ export async function until(condition: () => boolean, what: string, ms = PATIENC
 /** Lets so much time pass: only where the property is that nothing happens meanwhile. */
 export function quiet(ms: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, ms))
+}
+
+/** Of a stopwatch, in ms. */
+const STEP_MS = 5
+
+/**
+ * Answers how many ms of its own this process had since: a pause in which it got no turn, as on a machine that stands
+ * still, counts as one step. For bounds that only work may exceed.
+ */
+export function stopwatch(): () => number {
+  let ms = 0
+  const timer = setInterval(() => {
+    ms += STEP_MS
+  }, STEP_MS)
+  onTestFinished(() => clearInterval(timer))
+  return () => ms
 }
 
 /** Waits until a number above 0 does not change any more: every buffer on the way is full. Answers it. */

@@ -4,11 +4,12 @@ import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_pro
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
+import { setPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { afterAll, onTestFinished } from 'vitest'
+import { reservePort } from './ports.ts'
 import { poll } from './turnout.ts'
 
 /** Takes what ends a server. */
@@ -69,6 +70,7 @@ export class RedisServer {
     const child = spawn('redis-server', this.#arguments(), { cwd: this.#dir, stdio: ['ignore', 'pipe', 'pipe'] })
     running.add(child)
     this.#child = child
+    prefer(child)
     child.once('exit', () => running.delete(child))
     let output = ''
     const isUp = new Promise<void>((resolve, reject) => {
@@ -154,10 +156,19 @@ export class RedisServer {
   }
 }
 
+/** Servers come before those who test them: one that gets no turn for a second is away, which no test means. */
+function prefer({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) setPriority(pid, -10)
+  } catch {
+    // Only root may do so; others have to do without.
+  }
+}
+
 /** Starts one server, which ends with the test. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const server = new RedisServer(await freePort(), options)
   const { atEnd = onTestFinished } = options
+  const server = new RedisServer(await reservePort(atEnd), options)
   atEnd(() => server.stop())
   await server.start()
   return server
@@ -168,7 +179,7 @@ export async function startCluster(atEnd: AtEnd = onTestFinished): Promise<{ url
   const nodes: RedisServer[] = []
   const buses: number[] = []
   for (let i = 0; i < 3; i++) {
-    const bus = await freePort()
+    const bus = await reservePort(atEnd)
     const args = ['--cluster-enabled', 'yes', '--cluster-port', `${bus}`, '--cluster-node-timeout', '1000']
     nodes.push(await startRedis({ args, persistent: true, atEnd }))
     buses.push(bus)
@@ -209,13 +220,14 @@ export async function startSentinels(atEnd: AtEnd = onTestFinished): Promise<Sen
   const primary = await startRedis({ atEnd, args: ['--repl-diskless-sync-delay', '0'] })
   const replica = await startRedis({ atEnd, args: ['--replicaof', HOST, `${primary.port}`] })
   await poll(async () => (await replica.cli('info', 'replication')).includes('master_link_status:up'), 'a replica')
-  const port = await freePort()
+  const port = await reservePort(atEnd)
   const sentinel = new RedisServer(port, { args: ['sentinel.conf', '--sentinel'] })
   const conf = [
     `port ${port}`,
     `bind ${HOST}`,
     `sentinel monitor mymaster ${HOST} ${primary.port} 1`,
-    'sentinel down-after-milliseconds mymaster 500',
+    // A machine that stands still for a moment is no reason for a failover; `failover` asks for less.
+    'sentinel down-after-milliseconds mymaster 20000',
     'sentinel failover-timeout mymaster 3000',
   ]
   sentinel.write('sentinel.conf', `${conf.join('\n')}\n`)
@@ -224,14 +236,16 @@ export async function startSentinels(atEnd: AtEnd = onTestFinished): Promise<Sen
   const state = () => sentinel.cli('sentinel', 'master', 'mymaster')
   await poll(async () => /num-slaves\n1\n/.test(await state()), 'the sentinel to know the replica')
   return {
-    url: `redis+sentinel://${HOST}:${await freePort()},${HOST}:${port}/mymaster`,
+    url: `redis+sentinel://${HOST}:${await reservePort(atEnd)},${HOST}:${port}/mymaster`,
     primary,
     replica,
     sentinel,
     async failover(how) {
       const ask = () => sentinel.cli('sentinel', 'failover', 'mymaster')
-      if (how === 'killed') await primary.kill9()
-      else await poll(async () => /^(OK|INPROG)/.test(await ask()), 'the sentinel to find the replica good')
+      if (how === 'killed') {
+        await sentinel.cli('sentinel', 'set', 'mymaster', 'down-after-milliseconds', '500')
+        await primary.kill9()
+      } else await poll(async () => /^(OK|INPROG)/.test(await ask()), 'the sentinel to find the replica good')
       // Connections are cut when a role changes.
       const isPrimary = async () => (await replica.cli('role').catch(() => '')).startsWith('master')
       await poll(isPrimary, 'the replica to become the primary', 20_000)
@@ -315,14 +329,4 @@ export function createCertificates(dir: string): Certificates {
   const signed = ['-CA', ca!, '-CAkey', caKey!, '-CAcreateserial', '-extfile', extensions!, '-days', '1']
   openssl('x509', '-req', '-in', request!, '-out', cert!, ...signed)
   return { ca: ca!, cert: cert!, key: key! }
-}
-
-/** A port that nobody listens on now. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST)
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 import WebSocket, { WebSocketServer } from 'ws'
 import { AdminCaller } from './admin.ts'
+import { reservePort } from './ports.ts'
 import { RawClient } from './raw.ts'
 import { get } from './wire.ts'
 
@@ -74,6 +75,8 @@ export class ShopVersion {
 export async function startVersion(name: string, delay = 0): Promise<ShopVersion> {
   const version = new ShopVersion(name)
   version.delay = delay
+  // Kept while it is dead.
+  version.port = await reservePort()
   await version.listen()
   onTestFinished(() => version.kill())
   return version
@@ -117,7 +120,8 @@ export class Load {
   #running = true
   readonly #done: Promise<unknown>
 
-  constructor(port: number, connections: number) {
+  /** `now` is the clock by which failures are told. */
+  constructor(port: number, connections: number, now: () => number = Date.now) {
     const run = async () => {
       while (this.#running) {
         const client = new RawClient(port)
@@ -128,7 +132,7 @@ export class Load {
             this.answers[answer.text] = (this.answers[answer.text] ?? 0) + 1
           }
         } catch (error) {
-          this.failures.push({ what: (error as Error).message, at: Date.now() })
+          this.failures.push({ what: (error as Error).message, at: now() })
         } finally {
           client.destroy()
         }

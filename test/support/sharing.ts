@@ -17,6 +17,6 @@ export async function openShared(url: string): Promise<SharedStore> {
   const shared = new SharedStore({ redis: redis!, log: createLog('error', { write: () => {} }) })
   onTestFinished(() => shared.close())
   shared.connect()
-  if (!(await shared.connected(5000))) throw new Error(`no Redis at ${url}: ${shared.failure}`)
+  if (!(await shared.connected(20_000))) throw new Error(`no Redis at ${url}: ${shared.failure}`)
   return shared
 }

@@ -17,7 +17,7 @@ import { Scrape } from './scrape.ts'
 export const COMMAND = fileURLToPath(new URL('../../src/turnout.js', import.meta.url))
 
 /** How long a condition may take to come true: far above what it needs, so that only a bug exceeds it. */
-const PATIENCE_MS = 20_000
+const PATIENCE_MS = 40_000
 
 type HasUrl = { readonly url: string }
 /** A config as it is written. */
