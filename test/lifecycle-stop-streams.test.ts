@@ -1,13 +1,20 @@
 import { describe, expect, test } from 'vitest'
+import { VERSION_CELL } from '../src/observe/cells.ts'
 import { payload } from './support/bytes.ts'
 import { startPlane } from './support/plane.ts'
 import { quiet, startUpstream, until } from './support/raw.ts'
-import { shop, startLocal } from './support/turnout.ts'
+import { type LocalTurnout, shop, startLocal } from './support/turnout.ts'
 import { accept, close, closeCode, frame, OPCODE, openTunnel, readFrames } from './support/websocket.ts'
 import { get, response } from './support/wire.ts'
 
 const CHUNKED = 'Transfer-Encoding: chunked'
 const EVENTS = response(200, ['Content-Type: text/event-stream'], 'data: 1\n\n')
+
+/** What drains count as ended before its time. */
+function forcedOf({ plane: { workers } }: LocalTurnout): number {
+  const row = workers.rows.rowOf({ kind: 'version', service: 'shop', version: 'blue' })!
+  return workers.counters.read(row, VERSION_CELL.forced)
+}
 
 const codes = (text: string) => readFrames(text).map(closeCode)
 
@@ -38,6 +45,7 @@ test('at the deadline of a stop WebSockets hear 1001, streams of events end whol
   client.write(close(1001, true)).end()
   side.write(close(1001, false)).end()
   expect(await stopped).toBe(3)
+  expect(forcedOf(turnout)).toBe(3)
 })
 
 test('a WebSocket whose peers do not answer holds a stop up for a second at most', async () => {
@@ -48,6 +56,7 @@ test('a WebSocket whose peers do not answer holds a stop up for a second at most
   await client.until(() => toClient() !== '', 'the close frame')
   const at = performance.now()
   expect(await stopped).toBe(1)
+  expect(forcedOf(turnout)).toBe(1)
   // It would for ever.
   expect(performance.now() - at).toBeLessThan(5000)
   expect(codes(toClient())).toEqual([1001])
@@ -77,10 +86,11 @@ describe('a listener that ends its connections', () => {
     await events.next()
     for (const client of [half, slow, idle]) expect(await client.ended()).toBe('reset')
     await tunnel.client.until(() => tunnel.toClient() !== '', '1001')
-    // It is only the time of a version that is counted with the version.
-    expect(plane.forced()).toBe(0)
+    // A drain would take them for completed otherwise.
+    expect(plane.forced()).toBe(4)
     // The tunnel waits for its peers.
     expect(plane.listener.dismiss()).toBe(1)
+    expect(plane.forced()).toBe(4)
     expect([codes(tunnel.toClient()), codes(tunnel.toUpstream())]).toEqual([[1001], [1001]])
     plane.listener.cut()
     await until(() => plane.listener.connections.size === 0, 'no connections')

@@ -284,8 +284,7 @@ export class Exchange implements ResponseSink, Timed {
   end(): void {
     const { client, tunnel } = this
     if (tunnel === null ? this.#finished : tunnel.isEnding) return
-    // Before anything is written, so that who sees the end sees it counted.
-    client.plane.cells[this.#version!.cells + VERSION_CELL.forced]! += 1
+    this.#countForced()
     if (tunnel !== null) {
       tunnel.end()
       return
@@ -302,10 +301,15 @@ export class Exchange implements ResponseSink, Timed {
     this.#finish()
   }
 
-  /** Ends what has no end of its own, a tunnel or a stream of events, in its own words; false for all else. */
+  /**
+   * The last moment of the worker: ends what has no end of its own, a tunnel or a stream of events, in its own words;
+   * false for all else, which is to be cut. Counted as `end` does.
+   */
   endGently(): boolean {
-    if (this.tunnel === null) return this.#endEventStream()
-    this.tunnel.end()
+    const { tunnel } = this
+    if (tunnel?.isEnding !== true) this.#countForced()
+    if (tunnel === null) return this.#endEventStream()
+    tunnel.end()
     return true
   }
 
@@ -468,6 +472,11 @@ export class Exchange implements ResponseSink, Timed {
   }
 
   // ── on the way ──
+
+  /** Before anything is written, so that who sees the end sees it counted. */
+  #countForced(): void {
+    if (this.#version !== null) this.client.plane.cells[this.#version.cells + VERSION_CELL.forced]! += 1
+  }
 
   /** Copies what came while the pin was looked up. */
   #copyKept(copy: Copy): void {
