@@ -1,8 +1,11 @@
 // A config file that is loaded while Redis is away: nothing changes then, and it becomes the next revision of all
 // replicas once Redis is back.
 import { expect, test } from 'vitest'
+import { readRevisions } from '../src/store/redis/read-revisions.ts'
 import { startRedis } from './support/redis.ts'
 import { startVersion } from './support/release.ts'
+import { begin } from './support/shared-store-suite.ts'
+import { openShared } from './support/sharing.ts'
 import { poll, shop, startLocal } from './support/turnout.ts'
 
 async function start() {
@@ -47,6 +50,22 @@ test('is not applied again when another replica has brought it', async () => {
     (await turnout.scrape()).value('turnout_config_last_reload_successful') === 1
   await poll(async () => (await successful(one)) && (await successful(other)), 'both have it')
   expect([one.plane.revision.number, other.plane.revision.number]).toEqual([2, 2])
+  await close()
+})
+
+test('is what others are offered that take the place of those who know it', async () => {
+  const { redis, file, one, other, close } = await start()
+  await other.stop()
+  expect(await one.reload(file(0, 1))).toBe('applied')
+  // All at once, or it would begin an empty Redis itself.
+  const shared = await openShared(redis.url)
+  const [first, own] = await readRevisions(shared, { from: 1, limit: 2 })
+  await redis.cli('set', '{turnout}:seed', '2')
+  const theirs = { ...first!, number: 5, actor: 'others', fileHash: null }
+  expect(await begin(shared, theirs, { seed: own!, fleet: 'others' })).toBe(true)
+  await poll(() => one.plane.revision.number === 6, 'its file')
+  expect(one.plane.revisions.list({ limit: 9 }).map(({ actor }) => actor)).toEqual(['file', 'others', 'file', 'file'])
+  expect(one.plane.config.services[0]!.traffic.split.weights).toEqual({ blue: 0, green: 1 })
   await close()
 })
 

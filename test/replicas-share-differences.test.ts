@@ -33,7 +33,7 @@ const CONFIG = configOf(
   }),
 )
 
-type Peer = { id: string; name: string; state: 'live' | 'gone' }
+type Peer = { id: string; name: string; state: 'live' | 'stopping' | 'gone' }
 type Options = { dir?: string; pushPause?: number; isDeaf?: boolean; isBusy?: boolean; aheadMs?: number }
 
 /** Replicas as far as differences go; all know all. */
@@ -125,7 +125,15 @@ async function agree(replicas: readonly Replica[], expected: object): Promise<vo
     seen = await Promise.all(replicas.map(({ counts }) => counts()))
     return seen.every(counts => JSON.stringify(counts) === JSON.stringify(expected))
   }
-  await poll(isAgreed, 'agreement', 5000).catch(() => expect(seen).toEqual(replicas.map(() => expected)))
+  await poll(isAgreed, 'agreement').catch(() => expect(seen).toEqual(replicas.map(() => expected)))
+}
+
+/** What a replica shows once Redis has answered it, which a busy machine may keep from it for one view. */
+function completeView({ view }: Replica): Promise<DifferencesView> {
+  return poll(async () => {
+    const shown = await view()
+    return shown.complete ? shown : null
+  }, 'a view that is complete')
 }
 
 test('every replica shows what one report would that saw all pairs, to the last count and sample', async () => {
@@ -167,12 +175,17 @@ test('every replica shows what one report would that saw all pairs, to the last 
   const expected = viewOf({ ...known, complete: true, missing: [] }, { noise: 'raw' })
   for (const replica of replicas) {
     await poll(async () => (await replica.view('green')).mirrors[0]!.requests.answered === 111, 'the sum of requests')
-    expect(await replica.view()).toEqual(expected)
+    expect(await completeView(replica)).toEqual(expected)
   }
+  // Who stops has found what it found, and goes on until it leaves.
+  replicas[2]!.peer.state = 'stopping'
+  expect(await completeView(replicas[0]!)).toEqual(expected)
   // What became of its requests is counted since its start, so who is gone has no part in that.
   replicas[2]!.peer.state = 'gone'
-  const left = await replicas[0]!.view('green')
-  expect(left.mirrors[0]!.requests.answered).toBe(11)
+  const left = await poll(async () => {
+    const shown = await replicas[0]!.view('green')
+    return shown.mirrors[0]!.requests.answered === 11 && shown
+  }, 'the sum without c')
   expect(left).toMatchObject({ complete: false, missing: ['c'], mirrors: [{ compared: 720 }] })
 })
 
@@ -191,8 +204,8 @@ test('cleared on one replica is cleared on all, and nothing of it comes back', a
   deaf.found(10)
 
   expect(await a.differences.clear('shop', { actor: 'ci', reason: 'fixed' }, 'green')).toBe(2)
-  expect(await a.counts()).toEqual({ red: 6, complete: true })
-  await agree([b, deaf, late], { red: 6, complete: true })
+  expect(await a.counts()).not.toHaveProperty('green')
+  await agree([a, b, deaf, late], { red: 6, complete: true })
   const started = await fleet.start('stopped', { dir: stopped.dir })
   await agree([started], { red: 6, complete: true })
   for (const replica of [a, b, deaf, late, started]) replica.found(1)
@@ -207,7 +220,11 @@ test('cleared on one replica is cleared on all, and nothing of it comes back', a
     const again = await fleet.start(replica.peer.name, { dir: replica.dir })
     await agree([again], { complete: true })
   }
-  expect(audit(started)).toEqual(['ops undefined', 'turnout green'])
+  await poll(() => audit(started)[0] === 'ops undefined', 'the news of it')
+  // What it reads or writes may tell it of a clear before the news do, and then not by whom.
+  const [, ...learned] = audit(started)
+  expect(new Set(learned)).toEqual(new Set(['turnout green']))
+  expect(learned.length).toBeLessThanOrEqual(2)
 })
 
 test('a replica that is started again counts once, however it ended', async () => {
@@ -247,9 +264,9 @@ test('of too many endpoints all replicas put the same ones together', async () =
     b.found(1, { endpoint: `GET /b${i}` })
   }
   await agree([a, b], { green: 300, complete: true })
-  const [view] = (await a.view()).mirrors
+  const [view] = (await completeView(a)).mirrors
   expect(view!.endpoints).toHaveLength(201)
-  expect((await b.view()).mirrors).toEqual([view])
+  expect((await completeView(b)).mirrors).toEqual([view])
 })
 
 test('without Redis a replica shows its own and says so, and when it is back, emptied, all is there', async () => {

@@ -253,6 +253,21 @@ test('a config file that is new to all becomes one revision, however many replic
   expect(blueOf(old)).toBe(1)
 })
 
+test('a file that replicas had before is made new by a default written out, where they have nothing of their own', async () => {
+  const { url } = await startRedis()
+  await (await startReplica({ url, document: weights(1) })).close()
+  const next = await startReplica({ url, document: weights(2) })
+  const reverted = await startReplica({ url, document: weights(1) })
+  await agree([next, reverted], 2)
+  expect(blueOf(reverted)).toBe(2)
+  expect(reverted.log).toContainEqual(
+    expect.objectContaining({ level: 'warn', msg: expect.stringMatching(/had before/) }),
+  )
+  const renewed = await startReplica({ url, document: weights(1, { log: { level: 'info' } }) })
+  await agree([next, reverted, renewed], 3)
+  expect([next, reverted, renewed].map(blueOf)).toEqual([1, 1, 1])
+})
+
 test('a file that is new waits for Redis, and then is the next revision', async () => {
   const server = await startRedis({ persistent: true })
   const { url } = server

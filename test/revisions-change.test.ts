@@ -35,7 +35,7 @@ test('a change is a new revision, kept with who made it, and told after the comm
   expect(revisions.current).toBe(outcome.revision)
   expect(told).toEqual([[2, 1]])
   const { number, time, document, state } = outcome.revision
-  expect(revisions.get(2)).toEqual({ number, time, change, document, state })
+  expect(revisions.get(2)).toEqual({ number, time, change, document, fileHash: null, state })
   expect(revisions.get(3)).toBeNull()
   expect(revisions.list({ limit: 10 })).toEqual([
     {
@@ -222,10 +222,13 @@ test('what must know of leaving versions is told when a revision is applied agai
   store.close()
 })
 
-test('while turnout stops every change is refused', async () => {
+test('while turnout stops every change is refused, and what is in force is applied until it leaves', async () => {
   const { store, revisions } = await started()
   revisions.stop()
   const isStopping = refused('stopping', /^turnout is stopping$/)
+  await expect(revisions.change(to(green))).rejects.toEqual(isStopping)
+  await revisions.reapply()
+  revisions.leave()
   await expect(revisions.change(to(green))).rejects.toEqual(isStopping)
   await expect(revisions.reapply()).rejects.toEqual(isStopping)
   await revisions.idle()
@@ -251,7 +254,7 @@ test('the newest revisions are kept, and the one in force is always among them',
   for (let number = 1; number <= newest; number++) {
     const line = { number, time: '', source: 'file', actor: 'file', reason: null, service: null, summary: '' }
     const event = { id: number, time: '', kind: 'revision', data: '{}' }
-    store.saveRevision({ ...line, document: '{}', state: '{}' }, event, 'hash')
+    store.saveRevision({ ...line, document: '{}', state: '{}', fileHash: 'hash' }, event)
   }
   const kept = store.revisions({ limit: newest }).map(({ number }) => number)
   expect(kept).toEqual(Array.from({ length: KEPT_REVISIONS }, (_, i) => newest - i))

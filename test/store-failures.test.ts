@@ -109,7 +109,7 @@ test('on a full disk a change is refused, turnout goes on with what runs, and st
   })
   await poll(() => output.includes('"msg":"ready"') || child.exitCode !== null, 'the start')
   expect(output).toContain('revision 2 serves: the config file is unchanged since it was last loaded')
-})
+}, 60_000)
 
 test.for([
   [
@@ -217,10 +217,10 @@ test('the store of a newer turnout is not touched', async () => {
   const dir = await usedDir()
   const file = join(dir, 'turnout.db')
   const db = new DatabaseSync(file)
-  db.exec('PRAGMA user_version = 4')
+  db.exec('PRAGMA user_version = 5')
   db.close()
   expect(failure(() => new Store(dir))).toBe(
-    `${file} is of a newer turnout (layout 4, this one knows 3). Run that version, or name another state directory.`,
+    `${file} is of a newer turnout (layout 5, this one knows 4). Run that version, or name another state directory.`,
   )
 })
 

@@ -56,6 +56,16 @@ CREATE TABLE differences (
 ) STRICT;
 PRAGMA user_version = 2;`
 
+/** What was added next, layout 3; never to be changed. */
+const LAYOUT_3 = `
+CREATE TABLE replica (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  replica_id TEXT NOT NULL,
+  shared_as TEXT
+) STRICT;
+INSERT INTO replica VALUES (1, '0123456789ab', 'turnout');
+PRAGMA user_version = 3;`
+
 /** A state directory of the first of these releases, with revision 7 in force. */
 function earlierDir(more = ''): string {
   const dir = stateDir()
@@ -99,7 +109,7 @@ test('the store of the previous release is upgraded when it is opened, with all 
   const row = { service: 'shop', version: 'green', endpoint: 'GET /', path: '', lastSeen: TIME, data: '{}' }
   store.saveDifferences({ cleared: [], rows: [row], expired: null })
   store.close()
-  expect(layoutOf(dir)).toEqual({ layout: 3, tables: ['differences', 'events', 'in_force', 'replica', 'revisions'] })
+  expect(layoutOf(dir)).toEqual({ layout: 4, tables: ['differences', 'events', 'in_force', 'replica', 'revisions'] })
   // And only once.
   const again = new Store(dir)
   expect(again.differences()).toEqual(['{}'])
@@ -107,7 +117,7 @@ test('the store of the previous release is upgraded when it is opened, with all 
 })
 
 test('a new store has the same layout as an upgraded one', () => {
-  const [fresh, ...earlier] = [stateDir(), earlierDir(), earlierDir(LAYOUT_2)]
+  const [fresh, ...earlier] = [stateDir(), earlierDir(), earlierDir(LAYOUT_2), earlierDir(LAYOUT_2 + LAYOUT_3)]
   for (const dir of [fresh, ...earlier]) new Store(dir).close()
   for (const dir of earlier) expect(layoutOf(dir)).toEqual(layoutOf(fresh))
 })
@@ -126,11 +136,49 @@ test('a store gets its replica id when it is made or upgraded, and keeps it', ()
   expect(dirs.map(idOf)).toEqual(ids)
 })
 
+test('a store keeps with whom it was shared, and gets to know what that stream is called and what files it had', () => {
+  const dir = earlierDir(LAYOUT_2 + LAYOUT_3)
+  const store = new Store(dir)
+  expect([store.replicaId(), store.sharedAs()]).toEqual(['0123456789ab', { prefix: 'turnout', fleet: null }])
+  expect(store.inForce()).toMatchObject({ revision: { number: 7, fileHash: null }, fileHash: 'hash-of-the-file' })
+  expect(store.files()).toEqual([])
+  const revision = { ...store.revision(7)!, fileHash: 'next' }
+  const event = (number: number) => ({ id: number, time: TIME, kind: 'revision', data: '{}' })
+  store.saveRevision({ ...revision, number: 10 }, event(10))
+  store.saveRevision({ ...revision, number: 11, fileHash: 'other' }, event(11))
+  store.saveRevision({ ...revision, number: 12 }, event(12))
+  store.saveRevision({ ...revision, number: 13, fileHash: null }, event(13))
+  store.saveSharedAs('turnout', 'a-fleet')
+  store.close()
+  const again = new Store(dir)
+  expect(again.sharedAs()).toEqual({ prefix: 'turnout', fleet: 'a-fleet' })
+  expect([again.fileHash(), again.revision(12)!.fileHash, again.revision(13)!.fileHash]).toEqual(['next', 'next', null])
+  expect(again.files()).toEqual([
+    { hash: 'other', number: 11 },
+    { hash: 'next', number: 12 },
+  ])
+  again.close()
+})
+
+test('what replicas share takes the place of all from its first number on', () => {
+  const store = new Store(stateDir())
+  const texts = { time: TIME, source: 'file', actor: 'file', reason: null, service: null, summary: '' }
+  const row = (number: number) => ({ ...texts, number, document: '{}', state: '{}', fileHash: `hash-${number}` })
+  const event = (id: number) => ({ id, time: TIME, kind: 'revision', data: '{}' })
+  for (const number of [1, 2, 3, 4, 5, 6]) store.saveRevision(row(number), event(number))
+  const kept = () => store.revisions({ limit: 10 }).map(({ number }) => number)
+  store.adoptRevisions([row(2), row(5)], [event(7), event(8)], false)
+  expect([kept(), store.fileHash()]).toEqual([[5, 2, 1], 'hash-6'])
+  store.adoptRevisions([row(3)], [event(9)], true)
+  expect([kept(), store.fileHash(), store.inForce()!.revision.number]).toEqual([[3, 2, 1], null, 3])
+  store.close()
+})
+
 test('an upgrade that fails changes nothing', () => {
   // Something is in the way that no release made.
   const dir = earlierDir('CREATE TABLE differences (other TEXT);')
   expect(() => new Store(dir)).toThrow(
-    /turnout\.db cannot be upgraded from layout 1 to 3 \(table differences already exists\)/,
+    /turnout\.db cannot be upgraded from layout 1 to 4 \(table differences already exists\)/,
   )
   expect(layoutOf(dir).layout).toBe(1)
   const db = new DatabaseSync(join(dir, 'turnout.db'))

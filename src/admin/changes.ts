@@ -16,8 +16,8 @@ export const ReasonSchema = Type.Optional(
 /** How long, in ms, a call waits for the other replicas: usually, and at most. */
 const WAIT = '10s'
 const WAIT_MOST = 60_000
-/** A connection may be silent so much longer, in ms, than it waits. */
-const SPARE = 10_000
+/** How long, in ms, a change may wait for its turn, and be made. */
+const TURN_MOST = 60_000
 
 /** Query of every change. */
 export const WAIT_QUERY = {
@@ -45,7 +45,7 @@ export const OUTCOME = {
         applied: Type.Boolean({ description: 'It serves the outcome, or what came after it.' }),
         error: nullable('string', 'Why it does not.'),
       }),
-      { description: 'With wait: the live replicas.' },
+      { description: 'With wait: the live replicas, but for those that stop and take no new requests any more.' },
     ),
   ),
 }
@@ -88,6 +88,8 @@ export async function change<R extends Changed>(
   rest: (result: R) => object = () => ({}),
 ): Promise<FastifyReply> {
   const ms = waitOf(request)
+  // Else its connection would be closed as that of a client that is too slow, and nobody would know what became of it.
+  request.raw.socket.setTimeout(TURN_MOST + (ms ?? 0))
   const result = await make()
   const { revision, changed } = result
   const applied = ms === null ? null : await fleet.applied(revision, ms)
@@ -99,7 +101,7 @@ export async function change<R extends Changed>(
 }
 
 /** How long, in ms, a call waits for the other replicas; null = it does not. */
-function waitOf({ query, raw }: FastifyRequest): number | null {
+function waitOf({ query }: FastifyRequest): number | null {
   const { wait, timeout } = query as { wait?: string; timeout?: string }
   if (wait === undefined) {
     if (timeout === undefined) return null
@@ -112,8 +114,6 @@ function waitOf({ query, raw }: FastifyRequest): number | null {
     throw wrongTimeout(`${(error as Error).message}.`)
   }
   if (ms > WAIT_MOST) throw wrongTimeout('Choose from 0s to 60s.')
-  // Which else would be closed as that of a client that is too slow.
-  raw.socket.setTimeout(ms + SPARE)
   return ms
 }
 

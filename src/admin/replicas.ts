@@ -27,10 +27,11 @@ const ReplicaSchema = closed({
     anyOf: [{ type: 'null' }, BEHIND],
     description: 'What the others have and it cannot apply.',
   }),
-  state: Type.Unsafe<'live' | 'gone'>({
+  state: Type.Unsafe<'live' | 'stopping' | 'gone'>({
     type: 'string',
-    enum: ['live', 'gone'],
-    description: 'gone = silent for longer than redis.lease; it is listed for an hour.',
+    enum: ['live', 'stopping', 'gone'],
+    description:
+      'stopping = it serves for shutdown.delay, then ends what is in flight; gone = silent for longer than redis.lease.',
   }),
   lastSeen: Type.String({ format: 'date-time' }),
   isSelf: Type.Boolean({ description: 'It is the one that answers.' }),

@@ -58,7 +58,7 @@ function row(
   const lag = Math.max(0, head - revision)
   return [
     name,
-    state === 'live' ? state : [state, 'red'],
+    state === 'live' ? state : [state, state === 'gone' ? 'red' : 'yellow'],
     String(revision),
     behind !== null ? ['stuck', 'red'] : lag === 0 ? 'no' : [`by ${lag}`, 'yellow'],
     isSelf ? 'asked now' : `${about(now - Date.parse(lastSeen))} ago`,

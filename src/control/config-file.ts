@@ -17,6 +17,8 @@ export class ConfigFile {
   lastReloadSuccessful = true
   /** A reload failed because Redis is away, and is to be made once it is back. */
   isOwed = false
+  /** What it said when it was last brought into force, or found to be known, by a reload; null = there was none. */
+  #reloaded: LoadedFile | null = null
   readonly #env: Env
   readonly #log: Log
   #reloading: Promise<ReloadOutcome> | null = null
@@ -99,15 +101,21 @@ export class ConfigFile {
       this.#log.info({ file, revision }, 'config is unchanged')
       return 'unchanged'
     }
+    const outcome = await this.#offer(revisions, loaded, fileHash)
+    this.#reloaded = loaded
+    return outcome
+  }
+
+  async #offer(revisions: Revisions, loaded: LoadedFile, fileHash: string): Promise<ReloadOutcome> {
     if (await this.#isKnown(revisions, fileHash)) return 'unchanged'
     return this.#apply(revisions, loaded, fileHash)
   }
 
   /**
-   * Among replicas, once it is known what they share: the file of this start, or of a reload that had to wait, becomes
-   * their next revision if it is new to them. Throws a Refusal.
+   * Among replicas, once it is known what they share: the file as it was loaded last, `first` at the start, or a reload
+   * that had to wait, becomes their next revision if it is new to them. Throws a Refusal.
    */
-  async settle(revisions: Revisions, loaded: LoadedFile): Promise<void> {
+  async settle(revisions: Revisions, first: LoadedFile): Promise<void> {
     if (this.isOwed) {
       // Before it is read: a reload may fail meanwhile that read more.
       this.isOwed = false
@@ -119,9 +127,9 @@ export class ConfigFile {
       }
       return
     }
+    const loaded = this.#reloaded ?? first
     const fileHash = hashOf(loaded)
-    if (fileHash === revisions.fileHash || (await this.#isKnown(revisions, fileHash))) return
-    await this.#apply(revisions, loaded, fileHash)
+    if (fileHash !== revisions.fileHash) await this.#offer(revisions, loaded, fileHash)
   }
 
   /**
@@ -138,7 +146,7 @@ export class ConfigFile {
     else {
       this.#log.warn(
         { file: this.path, revision },
-        'the config file is an earlier one of the other replicas, what they have now is served',
+        'the config file is one that the replicas had before, so what they have now is served: to go back to it, roll back to its revision, or write one of its defaults out, which makes it new',
       )
     }
     return true

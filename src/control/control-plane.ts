@@ -158,18 +158,23 @@ export class ControlPlane {
   }
 
   /**
-   * Stops gracefully: not ready at once, serving on for `shutdown.delay`, then what is in flight may finish
-   * until `shutdown.deadline`. Answers how many connections were cut; throws when a worker did not react.
+   * Stops gracefully: at once it is not ready and refuses changes, but for `shutdown.delay` it serves on and follows
+   * the other replicas; then what is in flight may finish until `shutdown.deadline`. Answers how many connections were
+   * cut; throws when a worker did not react.
    */
   async stop(): Promise<number> {
+    const { revisions, fleet } = this.#parts!
     this.#stopping = true
-    this.revisions.stop()
+    revisions.stop()
+    fleet.beatSoon()
     const { delay, deadline } = this.config.shutdown
     const { delayMs, deadlineMs } = this.#options.shutdown ?? {
       delayMs: parseDuration(delay),
       deadlineMs: parseDuration(deadline),
     }
     await sleep(delayMs)
+    revisions.leave()
+    fleet.beatSoon()
     try {
       return await this.workers.stop(deadlineMs)
     } finally {
@@ -244,7 +249,8 @@ export class ControlPlane {
           return shared.counts.errors
         },
         get states() {
-          return fleet.list().map(({ state }) => state)
+          // To stop is no failure, and until it has left it serves or ends what it has.
+          return fleet.list().map(({ state }) => (state === 'gone' ? state : 'live'))
         },
         get head() {
           return fleet.head

@@ -48,7 +48,7 @@ export function firstRevision(store: Store, file: LoadedFile, env: Env): First {
   const last = store.inForce()
   const fileHash = hashOf(file)
   if (last === null) {
-    return { ...fromFile(file, 1, NO_TRAFFIC_STATE), fileHash, why: 'the state directory is new' }
+    return { ...fromFile(file, 1, NO_TRAFFIC_STATE, fileHash), why: 'the state directory is new' }
   }
   const { revision } = last
   if (file.config.redis !== undefined) {
@@ -64,12 +64,13 @@ export function firstRevision(store: Store, file: LoadedFile, env: Env): First {
     const why = 'the config file has changed to what is in force'
     return { revision: served(revision, env, store.file), isNew: false, fileHash, why }
   }
-  return { ...fromFile(file, revision.number + 1, state), fileHash, why: 'the config file has changed' }
+  return { ...fromFile(file, revision.number + 1, state, fileHash), why: 'the config file has changed' }
 }
 
-function fromFile({ document, config }: LoadedFile, number: number, state: TrafficState) {
+function fromFile({ document, config }: LoadedFile, number: number, state: TrafficState, fileHash: string) {
   const time = new Date().toISOString()
-  return { revision: { number, time, change: FROM_FILE, document, state: tidied(state, config), config }, isNew: true }
+  const revision = { number, time, change: FROM_FILE, document, state: tidied(state, config), fileHash, config }
+  return { revision, isNew: true, fileHash }
 }
 
 /** A stored revision with its config, as this environment makes it; with the fixed keys of `own`, where there is one. */

@@ -8,14 +8,14 @@ import type { Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../observe/log.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
-import { type Store, StoreError } from '../store/sqlite.ts'
+import { type RevisionRow, type Store, StoreError } from '../store/sqlite.ts'
 import { described, OperatorError, Refusal } from './errors.ts'
 import { type Event, type Events, eventRow } from './events.ts'
 import type { First } from './first-revision.ts'
 import { FIXED_KEYS, withOwn } from './fixed-keys.ts'
-import { type Behind, Following, type History } from './replicas/following.ts'
+import { type Adopted, type Behind, Following, type History } from './replicas/following.ts'
 import type { SharedRevisions } from './replicas/shared-revisions.ts'
-import { type Change, rowOf, type Source, type StoredRevision, storedRevision } from './stored-revision.ts'
+import { type Change, identityOf, rowOf, type Source, type StoredRevision, storedRevision } from './stored-revision.ts'
 import { isTrafficState, leavingOf, type TrafficState, tidied } from './traffic-state.ts'
 
 /** How often a change that names no revision is tried when other replicas are faster. */
@@ -78,7 +78,8 @@ export class Revisions {
   /** Null where turnout is alone. */
   readonly #following: Following | null
   #current: Revision
-  #stopping = false
+  #isStopping = false
+  #isLeaving = false
   #tail: Promise<unknown> = Promise.resolve()
   #nextFollow: Promise<void> | null = null
 
@@ -97,6 +98,16 @@ export class Revisions {
   /** What the other replicas have and this one cannot apply; null where there is nothing. */
   get behind(): Behind | null {
     return this.#following?.behind ?? null
+  }
+
+  /** Changes are refused, because turnout was told to stop; the others are followed until it leaves. */
+  get isStopping(): boolean {
+    return this.#isStopping
+  }
+
+  /** Nothing changes any more, because the workers stop. */
+  get isLeaving(): boolean {
+    return this.#isLeaving
   }
 
   /** True once what replicas share was seen, and always where turnout is alone. */
@@ -126,7 +137,7 @@ export class Revisions {
       await this.#following?.begin()
       await workers.start(this.#current.config, leavingOf(this.#current.state, Date.now()))
       if (this.#following !== null) this.#following.started()
-      else if (first.isNew) this.#store(this.#current, first.fileHash)
+      else if (first.isNew) this.#store(this.#current)
       else this.#storeHash(first.fileHash)
       this.#tell(this.#current, null)
       await this.#following?.follow()
@@ -198,7 +209,7 @@ export class Revisions {
     if (following === null) return Promise.resolve()
     this.#nextFollow ??= this.#serialise(async () => {
       this.#nextFollow = null
-      if (!this.#stopping) await following.follow()
+      if (!this.#isLeaving) await following.follow()
     })
     return this.#nextFollow
   }
@@ -216,7 +227,7 @@ export class Revisions {
   /** Applies the one in force again because `leavingOf(state, now)` changed (a keep deadline passed). */
   reapply(): Promise<void> {
     return this.#serialise(async () => {
-      this.#refuseWhenStopping()
+      this.#refuseWhen(this.#isLeaving)
       await this.#apply(this.#current)
     })
   }
@@ -226,9 +237,15 @@ export class Revisions {
     this.#listeners.push(listener)
   }
 
-  /** Refuses every change from now on. */
+  /** Refuses every change from now on. What is in force goes on as it must: it follows the other replicas. */
   stop(): void {
-    this.#stopping = true
+    this.#isStopping = true
+  }
+
+  /** Follows nothing from now on either; to be called before the workers stop. */
+  leave(): void {
+    this.#isStopping = true
+    this.#isLeaving = true
   }
 
   /** Returns once nothing is under way any more. */
@@ -238,16 +255,19 @@ export class Revisions {
 
   /** What following may do here. */
   #history(): History {
+    const { store } = this.#options
     return {
       current: () => this.#current,
-      get: number => this.get(number),
-      wasShared: () => {
-        const { redis } = this.#current.config
-        return redis !== undefined && asked(() => this.#options.store.sharedAs()) === redis.prefix
+      get: number => asked(() => store.revision(number)),
+      sharedAs: () => {
+        const { prefix, fleet } = asked(() => store.sharedAs())
+        return prefix === this.#current.config.redis!.prefix ? { fleet } : null
       },
-      saveShared: () => asked(() => this.#options.store.saveSharedAs(this.#current.config.redis!.prefix)),
+      saveShared: fleet => asked(() => store.saveSharedAs(this.#current.config.redis!.prefix, fleet)),
       fileHash: () => this.fileHash,
-      served: revision => {
+      files: () => asked(() => store.files()),
+      served: row => {
+        const revision = storedRevision(row)
         if (!isTrafficState(revision.state)) {
           throw new Refusal('invalid_config', 'its state has a form that this release of turnout does not know')
         }
@@ -257,13 +277,13 @@ export class Revisions {
       beginWith: revision => {
         this.#current = revision
       },
-      adopt: async (revisions, revision) => {
+      adopt: async (adopted, revision) => {
         const before = this.#current
-        await this.#apply(revision, () => this.#storeAdopted(revisions, revision))
+        await this.#apply(revision, () => this.#storeAdopted(adopted, revision))
         this.#tell(revision, before)
       },
-      store: (revision, fileHash) => this.#store(revision, fileHash),
-      storeAdopted: (revisions, revision) => this.#storeAdopted(revisions, revision),
+      store: revision => this.#store(revision),
+      storeAdopted: (adopted, revision) => this.#storeAdopted(adopted, revision),
     }
   }
 
@@ -273,13 +293,13 @@ export class Revisions {
     return result
   }
 
-  #refuseWhenStopping(): void {
-    if (this.#stopping) throw new Refusal('stopping', 'turnout is stopping')
+  #refuseWhen(isTooLate: boolean): void {
+    if (isTooLate) throw new Refusal('stopping', 'turnout is stopping')
   }
 
   async #change(make: (current: Revision) => Successor | null, expected?: number): Promise<Outcome> {
     const { shared } = this.#options
-    this.#refuseWhenStopping()
+    this.#refuseWhen(this.#isStopping)
     await this.#following?.beUpToDate()
     const before = this.#current
     if (expected !== undefined && expected !== before.number) {
@@ -303,21 +323,22 @@ export class Revisions {
       this.#storeHash(fileHash)
       return { revision: before, changed: false }
     }
-    const revision = { number: before.number + 1, time: new Date().toISOString(), change, document, state, config }
-    if (shared === null) await this.#apply(revision, () => this.#store(revision, fileHash))
-    else await this.#apply(revision, () => this.#publish(shared, revision, fileHash))
+    const time = new Date().toISOString()
+    const revision = { number: before.number + 1, time, change, document, state, fileHash, config }
+    if (shared === null) await this.#apply(revision, () => this.#store(revision))
+    else await this.#apply(revision, () => this.#publish(shared, revision, before))
     this.#tell(revision, before)
     return { revision, changed: true }
   }
 
-  async #publish(shared: SharedRevisions, revision: Revision, fileHash: string | null): Promise<void> {
+  async #publish(shared: SharedRevisions, revision: Revision, before: Revision): Promise<void> {
     const { number } = revision
-    if (!(await shared.publish(revision, fileHash, number - 1))) {
+    if (!(await shared.publish(rowOf(revision), identityOf(before)))) {
       throw new Refusal('revision_conflict', `another replica published revision ${number} first`)
     }
     // All replicas have it now, so there is no way back: without its own copy this one asks Redis at its next start.
     try {
-      this.#store(revision, fileHash)
+      this.#store(revision)
     } catch (error) {
       this.#current = revision
       this.#options.log.error(...described(error, `revision ${number}, which replicas share, is not stored here`))
@@ -330,7 +351,7 @@ export class Revisions {
       await workers.apply(revision.config, leavingOf(revision.state, Date.now()), persist)
     } catch (error) {
       if (error instanceof Refusal) throw error
-      this.#refuseWhenStopping()
+      this.#refuseWhen(this.#isLeaving)
       const { message } = error as Error
       const what = error instanceof OperatorError ? message : `a worker failed: ${message}`
       throw new Refusal('apply_failed', what, { cause: error })
@@ -338,34 +359,32 @@ export class Revisions {
   }
 
   /** From here on it is the one in force, and nothing can go wrong any more. */
-  #store(revision: Revision, fileHash: string | null): void {
+  #store(revision: Revision): void {
     const { store, events } = this.#options
-    const event = this.#eventOf(revision)
-    asked(() => store.saveRevision(rowOf(revision), eventRow(event), fileHash))
+    const row = rowOf(revision)
+    const event = this.#eventOf(row)
+    asked(() => store.saveRevision(row, eventRow(event)))
     this.#current = revision
     events.deliver(event)
   }
 
   /** The same of what other replicas published; `revision` is the last of them. */
-  #storeAdopted(revisions: readonly StoredRevision[], revision: Revision): void {
+  #storeAdopted({ rows, forgetFile }: Adopted, revision: Revision): void {
     const { store, events, log } = this.#options
-    const own = this.#current.document
-    const replaced = asked(() => store.lastRevision()) - revisions[0]!.number + 1
+    const from = rows[0]!.number
+    const replaced = asked(() => store.lastRevision()) - from + 1
     if (replaced > 0) {
-      const what = `${replaced} revisions of this replica are replaced by those that the others share`
-      log.warn({ from: revisions[0]!.number }, what)
+      log.warn({ from }, `${replaced} revisions of this replica are replaced by those that the others share`)
     }
-    const rows = revisions.map(each => rowOf({ ...each, document: withOwn(each.document, own) }))
-    const told = revisions.map(each => this.#eventOf(each))
-    asked(() => store.adoptRevisions(rows, told.map(eventRow)))
+    const told = rows.map(row => this.#eventOf(row))
+    asked(() => store.adoptRevisions(withOwnKeys(rows, this.#current.document), told.map(eventRow), forgetFile))
     this.#current = revision
     for (const event of told) events.deliver(event)
   }
 
-  #eventOf({ number, time, change }: StoredRevision): Event {
-    const { actor, reason, service, summary } = change
+  #eventOf({ number, time, actor, reason, service, summary }: RevisionRow): Event {
     return this.#options.events.draft(
-      { kind: 'revision', actor, reason, service, revision: number, message: summary },
+      { kind: 'revision', actor, reason, service: service ?? undefined, revision: number, message: summary },
       time,
     )
   }
@@ -383,6 +402,11 @@ export class Revisions {
       }
     }
   }
+}
+
+/** The rows with the fixed keys of `own`; one at a time, because there may be a thousand large ones. */
+function* withOwnKeys(rows: readonly RevisionRow[], own: Json): Iterable<RevisionRow> {
+  for (const row of rows) yield { ...row, document: JSON.stringify(withOwn(JSON.parse(row.document) as Json, own)) }
 }
 
 /** What the store answers; that it cannot is a refusal. */

@@ -53,6 +53,12 @@ CREATE TABLE replica (
   shared_as TEXT
 ) STRICT;
 INSERT INTO replica VALUES (1, lower(hex(randomblob(6))), NULL);`,
+  // Which config file a revision came from, and which stream of revisions this store was last one with.
+  `
+-- The hash of it; null = it came from elsewhere, or was stored before this layout.
+ALTER TABLE revisions ADD COLUMN file_hash TEXT;
+-- What the stream under shared_as is called; null = it had no name.
+ALTER TABLE replica ADD COLUMN fleet TEXT;`,
 ]
 /** Number of the newest layout, which the database holds as its user_version; one with a higher one is not touched. */
 const LAYOUT = LAYOUTS.length

@@ -28,7 +28,12 @@ export type RevisionRow = RevisionLine & {
   /** JSON texts. */
   document: string
   state: string
+  /** Of the config file that it came from; null = it came from elsewhere. */
+  fileHash: string | null
 }
+
+const LINE = 'number, time, source, actor, reason, service, summary'
+const ROW = `${LINE}, document, state, file_hash AS fileHash`
 
 export type EventRow = {
   id: number
@@ -91,13 +96,10 @@ export class Store {
   }
 
   /** The revision in force and the hash of the config file that was loaded last; null before the first one. */
-  inForce(): { revision: RevisionRow; fileHash: string } | null {
-    const [row] = this.#all(
-      'SELECT revisions.*, file_hash FROM in_force LEFT JOIN revisions ON revisions.number = in_force.revision',
-    )
+  inForce(): { revision: RevisionRow; fileHash: string | null } | null {
+    const [row] = this.#all('SELECT revision FROM in_force')
     if (row === undefined) return null
-    const { file_hash: fileHash, ...revision } = row
-    return { revision: revision as RevisionRow, fileHash: fileHash as string }
+    return { revision: this.revision(row.revision as number)!, fileHash: this.fileHash() }
   }
 
   /** What this store is called among those of other replicas: 12 hex digits, made with it and never changed. */
@@ -105,19 +107,28 @@ export class Store {
     return this.#all('SELECT replica_id FROM replica')[0]!.replica_id as string
   }
 
-  /** The prefix under which its revisions were shared with other replicas; null = they never were. */
-  sharedAs(): string | null {
-    return this.#all('SELECT shared_as FROM replica')[0]!.shared_as as string | null
+  /** The prefix under which its revisions were last shared with other replicas, and what these are called. */
+  sharedAs(): { prefix: string | null; fleet: string | null } {
+    const [row] = this.#all('SELECT shared_as AS prefix, fleet FROM replica')
+    return row as { prefix: string | null; fleet: string | null }
   }
 
-  saveSharedAs(prefix: string): void {
-    this.#write(() => this.#run('UPDATE replica SET shared_as = ?', prefix))
+  saveSharedAs(prefix: string, fleet: string | null): void {
+    this.#write(() => this.#run('UPDATE replica SET shared_as = ?, fleet = ?', prefix, fleet))
   }
 
-  /** Hash of the config file that was loaded last. */
+  /** Hash of the config file that was loaded last; null = that counts no more, or there was none. */
   fileHash(): string | null {
-    const [row] = this.#all('SELECT file_hash FROM in_force')
-    return (row?.file_hash as string | undefined) ?? null
+    const [row] = this.#all("SELECT nullif(file_hash, '') AS hash FROM in_force")
+    return (row?.hash as string | null | undefined) ?? null
+  }
+
+  /** Hashes of the config files that became revisions, each with the newest one it became; the latest file last. */
+  files(): { hash: string; number: number }[] {
+    return this.#all(
+      `SELECT file_hash AS hash, max(number) AS number FROM revisions
+       WHERE file_hash IS NOT NULL GROUP BY file_hash ORDER BY 2`,
+    ) as { hash: string; number: number }[]
   }
 
   /** Number of the newest revision; 0 before the first one. */
@@ -126,29 +137,28 @@ export class Store {
   }
 
   revision(number: number): RevisionRow | null {
-    const [row] = this.#all('SELECT * FROM revisions WHERE number = ?', number)
+    const [row] = this.#all(`SELECT ${ROW} FROM revisions WHERE number = ?`, number)
     return (row as RevisionRow | undefined) ?? null
   }
 
   /** Newest first; with `before` only those with a lower number. */
   revisions({ limit, before }: { limit: number; before?: number }): RevisionLine[] {
     return this.#all(
-      `SELECT number, time, source, actor, reason, service, summary FROM revisions
-       WHERE number < ? ORDER BY number DESC LIMIT ?`,
+      `SELECT ${LINE} FROM revisions WHERE number < ? ORDER BY number DESC LIMIT ?`,
       before ?? Number.MAX_SAFE_INTEGER,
       limit,
     ) as RevisionLine[]
   }
 
   /**
-   * Stores a revision, that it is the one in force, its event and, where it came from the config file, the hash of
-   * that; all of it or, when it throws, nothing. Revisions and events beyond what is kept go with it.
+   * Stores a revision, that it is the one in force, its event and, where it came from the config file, that this was
+   * loaded; all of it or, when it throws, nothing. Revisions and events beyond what is kept go with it.
    */
-  saveRevision(revision: RevisionRow, event: EventRow, fileHash: string | null): void {
+  saveRevision(revision: RevisionRow, event: EventRow): void {
     this.#write(() => {
       const { number } = revision
       this.#insertRevision(revision)
-      this.#putInForce(number, fileHash)
+      this.#putInForce(number, revision.fileHash)
       this.#run('DELETE FROM revisions WHERE number <= ?', number - KEPT_REVISIONS)
       this.#insertEvent(event)
     })
@@ -156,14 +166,22 @@ export class Store {
 
   /**
    * Stores revisions that other replicas made, oldest first, with an event each; the last one is in force then. They
-   * take the place of those that have the same numbers or higher ones.
+   * take the place of all that have the number of the first one or a higher one. `forgetFile`: that this replica has
+   * loaded its config file counts no more.
    */
-  adoptRevisions(revisions: readonly RevisionRow[], events: readonly EventRow[]): void {
+  adoptRevisions(revisions: Iterable<RevisionRow>, events: readonly EventRow[], forgetFile: boolean): void {
     this.#write(() => {
-      const newest = revisions.at(-1)!.number
-      for (const revision of revisions) this.#insertRevision(revision)
-      this.#putInForce(newest, null)
-      this.#run('DELETE FROM revisions WHERE number > ? OR number <= ?', newest, newest - KEPT_REVISIONS)
+      const numbers: number[] = []
+      for (const revision of revisions) {
+        this.#insertRevision(revision)
+        numbers.push(revision.number)
+      }
+      const newest = numbers.at(-1)!
+      this.#putInForce(newest, forgetFile ? '' : null)
+      for (const [i, number] of numbers.entries()) {
+        this.#run('DELETE FROM revisions WHERE number > ? AND number < ?', number, numbers[i + 1] ?? Infinity)
+      }
+      this.#run('DELETE FROM revisions WHERE number <= ?', newest - KEPT_REVISIONS)
       for (const event of events) this.#insertEvent(event)
     })
   }
@@ -219,14 +237,15 @@ export class Store {
     this.#lock.close()
   }
 
-  #insertRevision({ number, time, source, actor, reason, service, summary, document, state }: RevisionRow): void {
+  #insertRevision(revision: RevisionRow): void {
+    const { number, time, source, actor, reason, service, summary, document, state, fileHash } = revision
     this.#run(
-      'INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
-      ...[number, time, source, actor, reason, service, summary, document, state],
+      'INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      ...[number, time, source, actor, reason, service, summary, document, state, fileHash],
     )
   }
 
-  /** With `fileHash` null that of before stays. */
+  /** With `fileHash` null that of before stays; '' = none. */
   #putInForce(number: number, fileHash: string | null): void {
     this.#run(
       `INSERT INTO in_force VALUES (1, ?1, coalesce(?2, ''))

@@ -27,7 +27,7 @@ export function revisionOf(number: number, state: TrafficState = NO_TRAFFIC_STAT
   for (const { version } of state.drains) weights[version] = 0
   const document = shopDocument(versions, { traffic: { split: { weights } } })
   const change = { source: 'config', actor: 'ci', reason: null, summary: `revision ${number}` } as const
-  return { number, time: new Date().toISOString(), change, ...inForce(document, state) }
+  return { number, time: new Date().toISOString(), change, fileHash: null, ...inForce(document, state) }
 }
 
 /** The state in which blue drains. */
@@ -78,6 +78,8 @@ export class Edge {
       get behind() {
         return edge.behind
       },
+      isStopping: false,
+      isLeaving: false,
       onCommitted: (listener: CommitListener) => void this.#listeners.push(listener),
       reapply: async () => {},
     }
@@ -116,7 +118,7 @@ export class Edge {
   async start(): Promise<this> {
     this.shared.connect()
     this.replicas.start()
-    if (!(await this.replicas.seen(5000))) throw new Error(`no answer to a beat: ${this.shared.failure}`)
+    if (!(await this.replicas.seen(20_000))) throw new Error(`no answer to a beat: ${this.shared.failure}`)
     return this
   }
 

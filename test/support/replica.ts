@@ -32,8 +32,8 @@ export type TestReplica = Opened & {
   close(): Promise<void>
 }
 
-/** Starts a replica as the control plane does; `wait` = how long, in ms, it waits for Redis. */
-export async function startReplica(options: ReplicaOptions, wait = 2000): Promise<TestReplica> {
+/** Starts a replica as the control plane does; `wait` = how long, in ms, it waits for Redis at most. */
+export async function startReplica(options: ReplicaOptions, wait = 20_000): Promise<TestReplica> {
   const { url, dir = stateDir(), env = {}, workers, readyWithout = 'known' } = options
   const document = { ...(options.document as object), redis: { url } }
   const parsed = parseConfig(JSON.stringify(document), { env })
@@ -42,14 +42,15 @@ export async function startReplica(options: ReplicaOptions, wait = 2000): Promis
   const shared = new SharedStore({ redis: parsed.config.redis!, log: silent })
   const opened = open(dir, document, { workers, env, redis: shared })
   const { revisions, store } = opened
-  const file = new ConfigFile('turnout.yaml', env, silent)
+  const log = createLog('debug', { write: line => opened.log.push(JSON.parse(line)) })
+  const file = new ConfigFile('turnout.yaml', env, log)
   const settle = () => file.settle(revisions, parsed)
   const membership = new Membership({ shared, revisions, settle, readyWithout, isNew: opened.first.isNew, log: silent })
   let isOpen = true
   const close = async () => {
     if (!isOpen) return
     isOpen = false
-    revisions.stop()
+    revisions.leave()
     await revisions.idle()
     await shared.close()
     store.close()

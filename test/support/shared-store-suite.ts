@@ -5,12 +5,15 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import type { RedisConfig } from '../../src/config/schema.ts'
 import { createLog } from '../../src/observe/log.ts'
 import { beat } from '../../src/store/redis/beat.ts'
+import { type Beginning, beginStream } from '../../src/store/redis/begin-stream.ts'
 import { fileStanding, rememberFile } from '../../src/store/redis/files.ts'
 import { leave } from '../../src/store/redis/leave.ts'
 import { pin } from '../../src/store/redis/pin.ts'
-import { publishRevision, type SharedRevision } from '../../src/store/redis/publish-revision.ts'
-import { headOf, readRevisions } from '../../src/store/redis/read-revisions.ts'
+import { publishRevision } from '../../src/store/redis/publish-revision.ts'
+import { readRevisions } from '../../src/store/redis/read-revisions.ts'
 import { SharedStore } from '../../src/store/redis/shared-store.ts'
+import { type Identity, streamOf } from '../../src/store/redis/stream.ts'
+import type { RevisionRow } from '../../src/store/sqlite.ts'
 import { type LogEntry, poll } from './turnout.ts'
 
 /** The `redis` key with its defaults. */
@@ -56,7 +59,7 @@ export async function connectedStore(
 }
 
 /** A revision to publish. */
-export function sharedRevision(number: number, extra: Partial<SharedRevision> = {}): SharedRevision {
+export function sharedRevision(number: number, extra: Partial<RevisionRow> = {}): RevisionRow {
   return {
     number,
     time: '2026-11-21T12:00:00.000Z',
@@ -70,6 +73,18 @@ export function sharedRevision(number: number, extra: Partial<SharedRevision> = 
     fileHash: null,
     ...extra,
   }
+}
+
+/** Begins the stream, which is empty unless something else is said; answers whether it did. */
+export function begin(store: SharedStore, revision: RevisionRow, extra: Partial<Beginning> = {}): Promise<boolean> {
+  const { fileHash: hash, number } = revision
+  const files = hash === null ? [] : [{ hash, number }]
+  return beginStream(store, revision, { seed: null, fleet: null, isSeed: false, files, ...extra })
+}
+
+/** Number of the newest revision; 0 = there is none. */
+export async function headOf(store: SharedStore): Promise<number> {
+  return (await streamOf(store, sharedRevision(1))).head?.number ?? 0
 }
 
 /** The reason of the RedisError that an operation ends with. */
@@ -92,11 +107,80 @@ export function sharedStoreSuite(url: () => string): void {
       const store = await prefixed()()
       expect(await headOf(store)).toBe(0)
       expect(await readRevisions(store, { from: 1, limit: 10 })).toEqual([])
-      expect(await publishRevision(store, sharedRevision(7), 3)).toEqual({ accepted: false, head: 0 })
-      expect(await publishRevision(store, sharedRevision(7), 0)).toEqual({ accepted: true, head: 7 })
-      expect(await publishRevision(store, sharedRevision(8), 0)).toEqual({ accepted: false, head: 7 })
-      expect(await publishRevision(store, sharedRevision(8), 7)).toEqual({ accepted: true, head: 8 })
+      expect(await publishRevision(store, sharedRevision(7), sharedRevision(3))).toBe(false)
+      expect(await begin(store, sharedRevision(7))).toBe(true)
+      expect(await begin(store, sharedRevision(8))).toBe(false)
+      expect(await publishRevision(store, sharedRevision(8), sharedRevision(7))).toBe(true)
       expect(await headOf(store)).toBe(8)
+    })
+
+    it('are accepted behind no other one of the same number', async () => {
+      const store = await prefixed()()
+      const [seven, eight] = [sharedRevision(7), sharedRevision(8)]
+      await begin(store, seven)
+      for (const other of [
+        { ...seven, actor: 'eve' },
+        { ...seven, time: '2026-11-21T12:00:00.001Z' },
+      ]) {
+        expect(await publishRevision(store, eight, other)).toBe(false)
+        expect((await streamOf(store, other)).has).toBe(false)
+      }
+      expect(await streamOf(store, seven)).toMatchObject({
+        head: { number: 7, time: seven.time, actor: 'ci' },
+        has: true,
+      })
+      expect(await publishRevision(store, eight, seven)).toBe(true)
+      expect(await streamOf(store, seven)).toMatchObject({ head: { number: 8 }, has: true })
+    })
+
+    it('begin with a seed that gives way within ten minutes, until something else is published', async () => {
+      const store = await prefixed()()
+      const ttl = () => store.run((redis, { seed }) => redis.pttl(seed))
+      const [seed, other] = [sharedRevision(1), sharedRevision(5)]
+      const known = { fleet: 'known', files: [{ hash: 'a', number: 2 }] }
+      await begin(store, seed, { isSeed: true, files: [{ hash: 'b', number: 1 }] })
+      const stream = await streamOf(store, seed)
+      expect(stream).toMatchObject({
+        head: { number: 1 },
+        fleet: expect.stringMatching(/^[0-9a-f]{24}$/),
+        isSeed: true,
+      })
+      expect(await ttl()).toBeGreaterThan(590_000)
+      expect(await ttl()).toBeLessThanOrEqual(600_000)
+      expect(await begin(store, other, { ...known, seed: { ...seed, actor: 'eve' } })).toBe(false)
+      expect(await begin(store, other, { ...known, seed })).toBe(true)
+      expect(await streamOf(store, seed)).toMatchObject({
+        head: { number: 5 },
+        has: false,
+        fleet: 'known',
+        isSeed: false,
+      })
+      expect(await begin(store, seed, { seed: other })).toBe(false)
+      // The file of the seed was of no account.
+      expect(await fileStanding(store, 'b')).toEqual({ isLatest: false, isKnown: false })
+      expect(await fileStanding(store, 'a')).toEqual({ isLatest: true, isKnown: true })
+      const [young, next] = [await prefixed()(), sharedRevision(2)]
+      await begin(young, seed, { isSeed: true })
+      await publishRevision(young, next, seed)
+      expect(await streamOf(young, next)).toMatchObject({ head: { number: 2 }, isSeed: false })
+      expect(await young.run((redis, keys) => redis.exists(keys.seed))).toBe(0)
+      expect(await begin(young, other, { seed: next })).toBe(false)
+      const expired = await prefixed()()
+      await begin(expired, seed, { isSeed: true })
+      await expired.run((redis, { seed }) => redis.pexpire(seed, 0))
+      expect((await streamOf(expired, seed)).isSeed).toBe(false)
+      expect(await begin(expired, other, { seed })).toBe(false)
+    })
+
+    it('begin with what is known of the config files', async () => {
+      const store = await prefixed()()
+      const files = [
+        { hash: 'a', number: 3 },
+        { hash: 'b', number: 2 },
+      ]
+      await begin(store, sharedRevision(5), { files })
+      expect(await fileStanding(store, 'a')).toEqual({ isLatest: false, isKnown: true })
+      expect(await fileStanding(store, 'b')).toEqual({ isLatest: true, isKnown: true })
     })
 
     it('come back as they were', async () => {
@@ -104,8 +188,8 @@ export function sharedStoreSuite(url: () => string): void {
       const document = JSON.stringify({ name: 'Zürich \u{1f642}\n"\\', filler: 'x'.repeat(1_000_000) })
       const first = sharedRevision(1, { document, state: '[1]', fileHash: 'abc' })
       const second = sharedRevision(2, { reason: '', service: 'shop' })
-      await publishRevision(store, first, 0)
-      await publishRevision(store, second, 1)
+      await begin(store, first)
+      await publishRevision(store, second, first)
       expect(await readRevisions(store, { from: 1, limit: 10 })).toEqual([first, second])
       expect(await readRevisions(store, { from: 2, limit: 10 })).toEqual([second])
       expect(await readRevisions(store, { from: 1, limit: 1 })).toEqual([first])
@@ -117,13 +201,14 @@ export function sharedStoreSuite(url: () => string): void {
       const accepted: number[] = []
       let refused = 0
       const write = async (store: SharedStore, writer: number) => {
-        let head = 0
+        let head: Identity | null = null
         for (let i = 0; i < 20; i++) {
-          const revision = sharedRevision(head + 1, { actor: `writer-${writer}` })
-          const answer = await publishRevision(store, revision, head)
-          if (answer.accepted) accepted.push(head + 1)
+          const revision = sharedRevision((head?.number ?? 0) + 1, { actor: `writer-${writer}` })
+          const isAccepted: boolean =
+            head === null ? await begin(store, revision) : await publishRevision(store, revision, head)
+          if (isAccepted) accepted.push(revision.number)
           else refused++
-          head = answer.head
+          head = isAccepted ? revision : (await streamOf(store, revision)).head
         }
       }
       await Promise.all(Array.from({ length: 15 }, (_, i) => write(stores[i % 3]!, i)))
@@ -145,17 +230,18 @@ export function sharedStoreSuite(url: () => string): void {
         }
         await pipeline.exec()
       })
-      for (const number of [1001, 1002, 1003]) await publishRevision(store, sharedRevision(number), number - 1)
+      for (const number of [1001, 1002, 1003])
+        await publishRevision(store, sharedRevision(number), sharedRevision(number - 1))
       const read = await readRevisions(store, { from: 1, limit: 5000 })
       expect([read.length, read[0]?.number, read.at(-1)?.number]).toEqual([1000, 4, 1003])
     })
 
     it('begin anew where all of them were removed', async () => {
       const store = await prefixed()()
-      await publishRevision(store, sharedRevision(9), 0)
+      await begin(store, sharedRevision(9))
       await store.run((redis, { revisions }) => redis.xtrim(revisions, 'MAXLEN', 0))
       expect(await headOf(store)).toBe(0)
-      expect(await publishRevision(store, sharedRevision(5), 0)).toEqual({ accepted: true, head: 5 })
+      expect(await begin(store, sharedRevision(5))).toBe(true)
     })
 
     it.each([
@@ -177,14 +263,14 @@ export function sharedStoreSuite(url: () => string): void {
   it('knows the config files that were loaded, and the latest', async () => {
     const store = await prefixed()()
     expect(await fileStanding(store, 'a')).toEqual({ isLatest: false, isKnown: false })
-    await publishRevision(store, sharedRevision(1, { fileHash: 'a' }), 0)
-    await publishRevision(store, sharedRevision(2), 1)
+    await begin(store, sharedRevision(1, { fileHash: 'a' }))
+    await publishRevision(store, sharedRevision(2), sharedRevision(1))
     expect(await fileStanding(store, 'a')).toEqual({ isLatest: true, isKnown: true })
     await rememberFile(store, 'b', 2)
     expect(await fileStanding(store, 'a')).toEqual({ isLatest: false, isKnown: true })
     expect(await fileStanding(store, 'b')).toEqual({ isLatest: true, isKnown: true })
     // A refused revision leaves nothing behind.
-    await publishRevision(store, sharedRevision(2, { fileHash: 'c' }), 1)
+    await publishRevision(store, sharedRevision(2, { fileHash: 'c' }), sharedRevision(1))
     expect(await fileStanding(store, 'c')).toEqual({ isLatest: false, isKnown: false })
   })
 
@@ -192,7 +278,7 @@ export function sharedStoreSuite(url: () => string): void {
     it('tell of all replicas and the newest revision', async () => {
       const open = prefixed()
       const [a, b] = await Promise.all([open(), open()])
-      await publishRevision(a, sharedRevision(4), 0)
+      await begin(a, sharedRevision(4))
       const report = JSON.stringify({ name: 'a"}\n', nested: { expires: 1, report: '}' } })
       expect(await beat(a, { id: 'a', report, leaseMs: 5000 })).toEqual({
         head: 4,
@@ -242,7 +328,7 @@ export function sharedStoreSuite(url: () => string): void {
       store.onNews('probe', data => heard.push(`${i} probe ${JSON.stringify(data)}`))
       store.onNews('revision', data => heard.push(`${i} revision ${JSON.stringify(data)}`))
     }
-    await publishRevision(stores[1]!, sharedRevision(3), 0)
+    await begin(stores[1]!, sharedRevision(3))
     stores[1]!.tell('probe', { healthy: true })
     stores[1]!.tell('unheard', 1)
     await poll(() => heard.length === 6, 'all news')

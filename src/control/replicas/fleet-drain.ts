@@ -2,7 +2,7 @@
 // figures of one that leaves stay, and what one had open that died is lost.
 import type { Drain } from '../traffic-state.ts'
 import type { Fleet, OtherReplica } from './fleet.ts'
-import { NO_COUNTS, versionKey } from './report.ts'
+import { type DrainReport, NO_COUNTS, type ReadReport, versionKey } from './report.ts'
 
 /** The part of one replica. */
 type Share = {
@@ -14,6 +14,13 @@ type Share = {
   lost: number
   /** Who has to get on with it; null = it is done. */
   waitingFor: string | null
+}
+
+type Ended = Pick<Share, 'completed' | 'forced' | 'pinnedRequests'>
+
+const NO_SHARE: Readonly<Share> = {
+  ...{ inFlight: 0, tunnels: 0, completed: 0, forced: 0, pinnedRequests: 0, lost: 0 },
+  waitingFor: null,
 }
 
 export class FleetDrain {
@@ -53,6 +60,10 @@ export class FleetDrain {
     // Of those that left nothing is open, but what they counted stays.
     for (const share of this.#shares.values()) Object.assign(share, { inFlight: 0, tunnels: 0, waitingFor: null })
     for (const other of this.#fleet.others()) this.#shares.set(other.report.id, this.#shareOf(other))
+    for (const [id, drains] of this.#fleet.left) {
+      const told = this.#told(drains)
+      if (told !== null) this.#shares.set(id, { ...NO_SHARE, ...endedOf(told) })
+    }
     const shares = [...this.#shares.values()]
     const sum = (key: Exclude<keyof Share, 'waitingFor'>) => shares.reduce((total, share) => total + share[key], 0)
     this.inFlight = sum('inFlight')
@@ -65,17 +76,24 @@ export class FleetDrain {
   }
 
   #shareOf(other: OtherReplica): Share {
-    const told = other.drains.get(this.#key)
-    // That of an earlier drain of the version says nothing of this one.
-    const drain = told?.since === this.#since ? told : null
+    const drain = this.#told(other.drains)
     const { inFlight, tunnels } = drain ?? other.versions.get(this.#key) ?? NO_COUNTS
-    const { completed, forced, pinnedRequests } = drain ?? { completed: 0, forced: 0, pinnedRequests: 0 }
-    const ended = { completed, forced, pinnedRequests }
+    const ended = endedOf(drain ?? NO_SHARE)
     const isClear = drain?.isClear === true
     if (!other.isGone) return { inFlight, tunnels, ...ended, lost: 0, waitingFor: isClear ? null : other.label }
     // One that was gone before had nothing left that could be lost in this drain.
     const wasThere = drain !== null || other.leaseEnd >= this.#begunAt
     const lost = isClear || !wasThere ? 0 : inFlight + tunnels
-    return { inFlight: 0, tunnels: 0, ...ended, lost, waitingFor: null }
+    return { ...NO_SHARE, ...ended, lost }
   }
+
+  /** What a replica tells of this drain; that of an earlier drain of the version says nothing of this one. */
+  #told(drains: ReadReport['drains']): DrainReport | null {
+    const told = drains.get(this.#key)
+    return told?.since === this.#since ? told : null
+  }
+}
+
+function endedOf({ completed, forced, pinnedRequests }: Ended): Ended {
+  return { completed, forced, pinnedRequests }
 }

@@ -22,15 +22,15 @@ export type ReplicaStatus = Pick<
   ReplicaState,
   'id' | 'name' | 'version' | 'startedAt' | 'admin' | 'revision' | 'behind'
 > & {
-  /** `gone` = silent for longer than its lease. */
-  state: 'live' | 'gone'
+  /** `stopping` = it was told to stop and ends in a while; `gone` = silent for longer than its lease. */
+  state: 'live' | 'stopping' | 'gone'
   /** ISO time. */
   lastSeen: string
   /** It is the one that tells. */
   isSelf: boolean
 }
 
-/** Who of the live replicas has applied a revision. */
+/** Who of the replicas that take new requests has applied a revision. */
 export type Applied = {
   /** All have. */
   complete: boolean
@@ -62,11 +62,16 @@ export interface Fleet {
   readonly liveCount: number
   /** All others that are known, the gone ones for an hour. */
   others(): Iterable<OtherReplica>
+  /** How far those that left lately were with their drains at last, by id. */
+  readonly left: ReadonlyMap<string, ReadReport['drains']>
   /** Sums of a version over the other live replicas. */
   totals(service: string, version: string): VersionCounts
   /** All replicas, this one included. */
   list(): ReplicaStatus[]
-  /** Waits until every live replica serves a revision with this number or a higher one, but at most `ms`. */
+  /**
+   * Waits until every live replica serves a revision with this number or a higher one, but at most `ms`. One that takes
+   * no new requests any more is left out.
+   */
   applied(number: number, ms: number): Promise<Applied>
   /** Tells the others soon that something changed here. */
   beatSoon(): void
@@ -80,6 +85,7 @@ export class Alone implements Fleet {
   readonly isFresh = true
   readonly changes = 0
   readonly liveCount = 1
+  readonly left: Fleet['left'] = new Map()
   readonly #self: Pick<Self, 'state'>
 
   constructor(self: Pick<Self, 'state'>) {
@@ -115,14 +121,18 @@ export class Alone implements Fleet {
 
 /** This replica as operators see it. */
 export function selfStatus(state: ReplicaState): ReplicaStatus {
-  return { ...statusOf(state), state: 'live', lastSeen: new Date().toISOString(), isSelf: true }
+  return { ...statusOf(state), state: stateOf(state), lastSeen: new Date().toISOString(), isSelf: true }
 }
 
 /** Another replica as operators see it. `now` is on the clock of `performance.now()`. */
 export function otherStatus({ report, isExpired, leaseEnd }: OtherReplica, now: number): ReplicaStatus {
   const ago = now - (leaseEnd - report.leaseMs)
   const lastSeen = new Date(Date.now() - ago).toISOString()
-  return { ...statusOf(report), state: isExpired ? 'gone' : 'live', lastSeen, isSelf: false }
+  return { ...statusOf(report), state: isExpired ? 'gone' : stateOf(report), lastSeen, isSelf: false }
+}
+
+function stateOf({ isStopping, isLeaving }: ReplicaState): 'live' | 'stopping' {
+  return isStopping || isLeaving ? 'stopping' : 'live'
 }
 
 function statusOf({ id, name, version, startedAt, admin, revision, behind }: ReplicaState) {

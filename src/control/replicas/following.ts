@@ -2,11 +2,13 @@
 // what that has lost. It has no queue of its own: revisions.ts calls it when the turn is its.
 import type { Log } from '../../observe/log.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
+import type { Identity } from '../../store/redis/stream.ts'
+import type { RevisionRow } from '../../store/sqlite.ts'
 import { described, Refusal } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { First } from '../first-revision.ts'
 import type { Revision } from '../revisions.ts'
-import type { StoredRevision } from '../stored-revision.ts'
+import { identityOf, rowOf } from '../stored-revision.ts'
 import type { Plan, SharedRevisions } from './shared-revisions.ts'
 
 /** A revision that the other replicas have and this one cannot apply. */
@@ -15,22 +17,35 @@ export type Behind = { revision: number; message: string; since: string }
 /** What this replica has, and what may be done with it. */
 export interface History {
   current(): Revision
-  get(number: number): StoredRevision | null
-  /** It was one with what replicas share before. */
-  wasShared(): boolean
-  /** It is one with that now. */
-  saveShared(): void
+  get(number: number): RevisionRow | null
+  /** The stream with which it was one last, by its name (null = it had none); null = there was none. */
+  sharedAs(): { fleet: string | null } | null
+  /** It is one with that stream now. */
+  saveShared(fleet: string | null): void
   /** Hash of the config file that was loaded last. */
   fileHash(): string | null
+  /** Hashes of the config files that became revisions; the latest last. */
+  files(): { hash: string; number: number }[]
   /** A shared revision with the fixed keys and in the environment of this replica. Throws a Refusal. */
-  served(revision: StoredRevision): Revision
+  served(row: RevisionRow): Revision
   /** Before anything runs: this one is the first. */
   beginWith(revision: Revision): void
   /** Brings `revision`, the last of these, into force, and stores them all. Throws a Refusal. */
-  adopt(revisions: readonly StoredRevision[], revision: Revision): Promise<void>
-  store(revision: Revision, fileHash: string | null): void
-  storeAdopted(revisions: readonly StoredRevision[], revision: Revision): void
+  adopt(adopted: Adopted, revision: Revision): Promise<void>
+  store(revision: Revision): void
+  storeAdopted(adopted: Adopted, revision: Revision): void
 }
+
+/** Revisions of other replicas, oldest first. */
+export type Adopted = {
+  rows: readonly RevisionRow[]
+  /** These replicas may not know the config file that this one has loaded. */
+  forgetFile: boolean
+}
+
+type AdoptPlan = Extract<Plan, { kind: 'adopt' }>
+/** Brings a revision into force; throws where it cannot. */
+type Bring = (adopted: Adopted, revision: Revision) => Promise<void>
 
 export type FollowingOptions = {
   shared: SharedRevisions
@@ -49,7 +64,7 @@ export class Following {
   isProvisional = false
   readonly #options: FollowingOptions
   /** What the start adopts. */
-  #adopted: readonly StoredRevision[] = []
+  #adopted: Adopted | null = null
   /** Of the last attempt, where the log has it already. */
   #failure = ''
 
@@ -59,10 +74,15 @@ export class Following {
 
   /** Before anything runs: chooses the newest shared revision that can be served, where Redis can be asked. */
   async begin(): Promise<void> {
-    if (!this.#options.shared.isConnected) return
+    const { shared, history } = this.#options
+    if (!shared.isConnected) return
     try {
-      const { adopt } = await this.#plan()
-      this.#beginWith(adopt)
+      const plan = await this.#plan()
+      if (plan.kind !== 'adopt') return
+      await this.#adoptNewest(plan, 0, async (adopted, revision) => {
+        history.beginWith(revision)
+        this.#adopted = adopted
+      })
     } catch (error) {
       this.#log(error)
     }
@@ -71,9 +91,9 @@ export class Following {
   /** It is served: stores what is not. What no replica shares yet is stored once it is shared. */
   started(): void {
     const { history, first } = this.#options
-    if (this.#adopted.length > 0) history.storeAdopted(this.#adopted, history.current())
+    if (this.#adopted !== null) history.storeAdopted(this.#adopted, history.current())
     else this.isProvisional = first.isNew
-    this.#adopted = []
+    this.#adopted = null
   }
 
   /** Never throws: what cannot be applied here is in `behind`, all else is tried again at the next call. */
@@ -97,98 +117,135 @@ export class Following {
 
   async #catchUp(): Promise<void> {
     for (;;) {
-      const { adopt, push, seed } = await this.#plan()
-      if (push.length > 0) {
-        await this.#giveBack(push, seed)
-        continue
+      const plan = await this.#plan()
+      if (plan.kind === 'begin') await this.#begin(plan.seed)
+      else if (plan.kind === 'push') await this.#giveBack(plan.after)
+      else {
+        if (plan.kind === 'adopt') await this.#adopt(plan)
+        else this.behind = null
+        if (this.behind === null) this.#keep(plan.fleet)
+        this.hasJoined = true
+        return
       }
-      if (adopt.length === 0) {
-        this.#keep()
-        this.behind = null
-      } else await this.#adopt(adopt)
-      this.hasJoined = true
-      return
     }
   }
 
   #plan(): Promise<Plan> {
     const { shared, history } = this.#options
-    const own = { get: (number: number) => history.get(number), wasShared: history.wasShared() }
-    return shared.plan(history.current(), own)
+    const sharedAs = history.sharedAs()
+    return shared.plan({
+      current: identityOf(history.current()),
+      get: number => history.get(number),
+      wasShared: sharedAs !== null,
+      fleet: sharedAs?.fleet ?? null,
+    })
   }
 
   /**
-   * One after the other, because each may be the one that ends the pins to a version. Nothing is served that is older
-   * than what is in force, though. One that cannot be applied here is kept with the next one that can.
+   * What comes after that in force one after the other, because each may be the one that ends the pins to a version.
+   * In place of that in force only the newest. Nothing is served that is older than what is in force, though.
    */
-  async #adopt(revisions: readonly StoredRevision[]): Promise<void> {
+  async #adopt(plan: AdoptPlan): Promise<void> {
     const { history } = this.#options
     // Those that could not be applied are not tried each second again, but for the newest.
     const last = Math.max(history.current().number, this.behind?.revision ?? 0)
-    let left: StoredRevision[] = []
-    for (const revision of revisions) {
-      left.push(revision)
-      if (revision.number <= last && revision !== revisions.at(-1)) continue
+    const bring = async (adopted: Adopted, revision: Revision) => {
+      await history.adopt(adopted, revision)
+      this.isProvisional = false
+    }
+    if (plan.continues) await this.#adoptEach(plan, last, bring)
+    else await this.#adoptNewest(plan, last, bring)
+  }
+
+  /** One that cannot be applied here is kept with the next one that can. */
+  async #adoptEach({ rows }: AdoptPlan, last: number, bring: Bring): Promise<void> {
+    const { history } = this.#options
+    const newest = rows.at(-1)!
+    let left: RevisionRow[] = []
+    for (const row of rows) {
+      left.push(row)
+      if (row.number <= last && row !== newest) continue
       try {
-        await history.adopt(left, history.served(revision))
-        this.isProvisional = false
+        await bring({ rows: left, forgetFile: false }, history.served(row))
         this.behind = null
         left = []
       } catch (error) {
-        this.#cannot(error, revision, revisions)
+        const failure = refusalOf(error)
+        // Only the newest one matters: who has that is not behind.
+        if (row === newest) this.#fallBehind(row.number, failure)
       }
     }
   }
 
-  /** The newest that can be served: before anything runs there is nothing that the others could end. */
-  #beginWith(revisions: readonly StoredRevision[]): void {
+  /** The newest that can be served, of those with a higher number than `last` and the newest of all. */
+  async #adoptNewest({ rows, continues, fleet }: AdoptPlan, last: number, bring: Bring): Promise<void> {
     const { history } = this.#options
-    for (const [i, revision] of [...revisions.entries()].reverse()) {
+    const newest = rows.at(-1)!
+    // Those that only went on, too far for this one to follow, have not forgotten it.
+    const isOther = history.sharedAs()?.fleet !== fleet || rows[0]!.number <= history.current().number
+    const forgetFile = !continues && isOther
+    let failure: Refusal | null = null
+    for (const [i, row] of [...rows.entries()].reverse()) {
+      if (row.number <= last && row !== newest) break
       try {
-        history.beginWith(history.served(revision))
-        this.#adopted = revisions.slice(0, i + 1)
-        return
+        await bring({ rows: rows.slice(0, i + 1), forgetFile }, history.served(row))
+        break
       } catch (error) {
-        this.#cannot(error, revision, revisions)
+        failure ??= refusalOf(error)
       }
     }
+    if (failure === null) this.behind = null
+    else this.#fallBehind(newest.number, failure)
   }
 
-  /** Publishes what Redis does not have (any more), in place of `seed` if any; another replica may do so too. */
-  async #giveBack(revisions: readonly StoredRevision[], seed: StoredRevision | null): Promise<void> {
-    const { shared, history, first, log } = this.#options
+  /** Publishes what Redis has lost, behind what it has; another replica may do so too. */
+  async #giveBack(after: Identity): Promise<void> {
+    const { shared, history } = this.#options
+    const { number: newest } = history.current()
+    let expected = after
+    for (let number = after.number + 1; number <= newest; number++) {
+      const row = number === newest ? rowOf(history.current()) : history.get(number)
+      // Its history may have gaps.
+      if (row === null) continue
+      if (!(await shared.publish(row, expected))) return
+      this.#tellShared(number)
+      expected = row
+    }
+    // The file that no revision stands for, if there is one, was lost with them.
+    const file = history.fileHash()
+    if (file === null || (await shared.fileStanding(file)).isKnown) return
+    await shared.rememberFile(file, newest)
+  }
+
+  /** Publishes what is in force as the first revision, in place of `seed` if any; another replica may do so too. */
+  async #begin(seed: Identity | null): Promise<void> {
+    const { shared, history } = this.#options
     if (this.isProvisional && shared.isJustBack) {
       const text = 'Redis is back and empty, which other replicas may change in a moment; nothing was changed'
       throw new Refusal('redis_unavailable', text)
     }
     const current = history.current()
-    for (const revision of revisions) {
-      const { number } = revision
-      const isOnly = revisions.length === 1 && revision === current
-      const fileHash = isOnly ? (this.isProvisional ? first.fileHash : history.fileHash()) : null
-      const isPublished =
-        seed !== null
-          ? await shared.replaceSeed(revision, fileHash, seed)
-          : (await shared.publish(revision, fileHash, number - 1)) ||
-            (isOnly && (await shared.publish(revision, fileHash, 0)))
-      if (!isPublished) return
-      log.info({ revision: number }, `revision ${number} is shared with the other replicas`)
+    const files = history.files()
+    for (const hash of [current.fileHash, history.fileHash()]) {
+      const isKnown = files.some(file => file.hash === hash)
+      if (hash !== null && !isKnown) files.push({ hash, number: current.number })
     }
-    this.#keep()
+    const fleet = history.sharedAs()?.fleet ?? null
+    const isBegun = await shared.begin(rowOf(current), { seed, fleet, isSeed: this.isProvisional, files })
+    if (isBegun) this.#tellShared(current.number)
+  }
+
+  #tellShared(revision: number): void {
+    this.#options.log.info({ revision }, `revision ${revision} is shared with the other replicas`)
   }
 
   /** Stores what is in force and shared now, where that was not the case before. */
-  #keep(): void {
-    const { history, first } = this.#options
-    if (this.isProvisional) history.store(history.current(), first.fileHash)
+  #keep(fleet: string | null): void {
+    const { history } = this.#options
+    if (this.isProvisional) history.store(history.current())
     this.isProvisional = false
-    if (!history.wasShared()) history.saveShared()
-  }
-
-  /** Only the newest one matters: who has that is not behind. */
-  #cannot(error: unknown, revision: StoredRevision, revisions: readonly StoredRevision[]): void {
-    if (!(error instanceof Refusal) || error.code === 'stopping') throw error
-    if (revision === revisions.at(-1)) this.#fallBehind(revision.number, error)
+    const sharedAs = history.sharedAs()
+    if (sharedAs === null || sharedAs.fleet !== fleet) history.saveShared(fleet)
   }
 
   #fallBehind(revision: number, { message }: Refusal): void {
@@ -209,4 +266,10 @@ export class Following {
     this.#failure = message
     this.#options.log.error(...described(error, 'what other replicas published could not be followed, trying again'))
   }
+}
+
+/** That a revision cannot be applied here; throws whatever else it is. */
+function refusalOf(error: unknown): Refusal {
+  if (!(error instanceof Refusal) || error.code === 'stopping') throw error
+  return error
 }

@@ -7,7 +7,7 @@ import type { Revisions } from '../revisions.ts'
 
 export type MembershipOptions = {
   shared: SharedStore
-  revisions: Pick<Revisions, 'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional'>
+  revisions: Pick<Revisions, 'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional' | 'fileHash'>
   /** Offers the config file; throws when that has to wait. */
   settle: () => Promise<void>
   readyWithout: 'known' | 'always' | 'never'
@@ -19,7 +19,8 @@ export type MembershipOptions = {
 export class Membership {
   readonly #options: MembershipOptions
   #hasBegun = false
-  #isSettled = false
+  /** The file was offered. */
+  #isOffered = false
   /** It once served the newest that replicas share. */
   #wasUpToDate = false
   /** Why the file was not offered the last time. */
@@ -48,7 +49,12 @@ export class Membership {
 
   /** There is a file to offer again, as soon as the others can be asked. */
   offerAgain(): void {
-    this.#isSettled = false
+    this.#isOffered = false
+  }
+
+  /** The file was offered to those whose revisions are in force. */
+  get #isSettled(): boolean {
+    return this.#isOffered && this.#options.revisions.fileHash !== null
   }
 
   /** Why clients should not be sent here yet; null when they may. */
@@ -73,7 +79,6 @@ export class Membership {
     const { hasJoined, behind } = this.#options.revisions
     if (!hasJoined || behind !== null) return Promise.resolve()
     this.#wasUpToDate = true
-    if (this.#isSettled) return Promise.resolve()
     this.#settling ??= this.#offerFile().finally(() => {
       this.#settling = null
     })
@@ -82,8 +87,9 @@ export class Membership {
 
   async #offerFile(): Promise<void> {
     try {
+      if (this.#isSettled) return
       await this.#options.settle()
-      this.#isSettled = true
+      this.#isOffered = true
     } catch (error) {
       const [fields, message] = described(error, 'the config file is not offered to the other replicas yet')
       if (message !== this.#failure) this.#options.log.warn(fields, message)

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { REASONS, UPSTREAM_ERRORS, VERSION_CELL } from '../../observe/cells.ts'
 import type { Counters } from '../../observe/counters.ts'
 import type { Series } from '../../observe/series.ts'
-import type { Revisions } from '../revisions.ts'
+import type { Revision, Revisions } from '../revisions.ts'
 import {
   type DrainReport,
   NO_COUNTS,
@@ -26,7 +26,7 @@ export type OwnReportOptions = {
   /** The lease in ms; 0 where turnout is alone. */
   leaseMs: number
   workers: CountSource
-  revisions: Pick<Revisions, 'current' | 'behind' | 'onCommitted'>
+  revisions: Pick<Revisions, 'behind' | 'isStopping' | 'isLeaving' | 'onCommitted'>
   drains: { reports(): DrainReport[] }
   /** URL of the admin server, once it listens. */
   adminUrl: () => string
@@ -35,12 +35,13 @@ export type OwnReportOptions = {
 export class OwnReport implements Self {
   readonly #options: OwnReportOptions
   readonly #startedAt = new Date().toISOString()
-  #isServing = false
+  /** What all threads serve: the revision in force is numbered before they do. */
+  #served: Revision | null = null
 
   constructor(options: OwnReportOptions) {
     this.#options = options
-    options.revisions.onCommitted(() => {
-      this.#isServing = true
+    options.revisions.onCommitted(revision => {
+      this.#served = revision
     })
   }
 
@@ -54,15 +55,18 @@ export class OwnReport implements Self {
       startedAt: this.#startedAt,
       admin: adminUrl(),
       leaseMs,
-      revision: this.#isServing ? revisions.current.number : 0,
+      revision: this.#served?.number ?? 0,
       behind: revisions.behind,
+      isStopping: revisions.isStopping,
+      isLeaving: revisions.isLeaving,
     }
   }
 
   /** The same with all counts; `beats` = how often it was told. */
   report(beats: number): ReplicaReport {
-    const { workers, revisions, drains } = this.#options
-    const versions = revisions.current.config.services.flatMap(({ name: service, versions }) =>
+    const { workers, drains } = this.#options
+    const services = this.#served?.config.services ?? []
+    const versions = services.flatMap(({ name: service, versions }) =>
       versions
         .map(({ name: version }) => ({ service, version, ...countsOf(workers, service, version) }))
         .filter(({ inFlight, tunnels, requests, errors }) => inFlight + tunnels + requests + errors > 0),

@@ -8,7 +8,7 @@ import { RedisError } from '../../store/redis/redis-error.ts'
 import { RETURN_MS, type SharedStore } from '../../store/redis/shared-store.ts'
 import type { Events } from '../events.ts'
 import { type Applied, type Fleet, type OtherReplica, otherStatus, type ReplicaStatus, selfStatus } from './fleet.ts'
-import { type ReplicaState, readReport, type Self, type VersionCounts, versionKey } from './report.ts'
+import { type ReadReport, type ReplicaState, readReport, type Self, type VersionCounts, versionKey } from './report.ts'
 
 /** How often, in ms, a replica tells of itself; more often where its lease is short. */
 const INTERVAL = 1000
@@ -21,6 +21,8 @@ const SOON = 20
 const PAUSE = 50
 /** How long, in ms, an earlier run of the same store is shown after its lease: long enough for all to have seen it. */
 const FORMER = 60_000
+/** So many of those that left are known: far more than leave while an answer that lists them is on its way. */
+const LEFT_MOST = 100
 
 export type ReplicasOptions = {
   shared: SharedStore
@@ -52,8 +54,8 @@ export class Replicas implements Fleet {
   askedAt = Number.NEGATIVE_INFINITY
   readonly #options: ReplicasOptions
   #others = new Map<string, Known>()
-  /** Those that said goodbye. */
-  readonly #left = new Set<string>()
+  /** Those that said goodbye, the last of them last. */
+  readonly #left = new Map<string, ReadReport['drains']>()
   #self = ''
   #head = 0
   #answeredAt = Number.NEGATIVE_INFINITY
@@ -96,9 +98,9 @@ export class Replicas implements Fleet {
   start(): void {
     const { shared, id } = this.#options
     shared.onConnect(() => this.#beatIn(0))
-    shared.onNews('replica', (news: { id?: string; left?: boolean }) => {
+    shared.onNews('replica', (news: { id?: string; left?: boolean; report?: string }) => {
       if (news.id === id) return
-      if (news.left === true && news.id !== undefined) this.#onLeft(news.id)
+      if (news.left === true && news.id !== undefined) this.#onLeft(news.id, news.report ?? '')
       this.#beatIn(SOON)
     })
     this.#beatIn(0)
@@ -118,10 +120,11 @@ export class Replicas implements Fleet {
     this.#wake()
     // One that comes after the goodbye would be taken for a return.
     await this.#beating
-    const { shared, id, log } = this.#options
+    const { shared, id, self, log } = this.#options
     if (!shared.isConnected) return
     try {
-      shared.tell('replica', { id, left: true })
+      // With what it has counted since its last beat, which nobody can ask for any more.
+      shared.tell('replica', { id, left: true, report: JSON.stringify(self.report(++this.#beats)) })
       await leave(shared, id)
     } catch (error) {
       if (!(error instanceof RedisError)) throw error
@@ -140,6 +143,10 @@ export class Replicas implements Fleet {
 
   others(): Iterable<OtherReplica> {
     return this.#others.values()
+  }
+
+  get left(): ReadonlyMap<string, ReadReport['drains']> {
+    return this.#left
   }
 
   totals(service: string, version: string): VersionCounts {
@@ -178,7 +185,8 @@ export class Replicas implements Fleet {
     const { shared, self } = this.#options
     const silent = shared.failure === null ? 'Redis has not answered yet' : `Redis does not answer: ${shared.failure}`
     const live = [...this.#others.values()].filter(({ isGone }) => !isGone).map(other => other.report)
-    const replicas = [self.state(), ...live].toSorted(byName).map(({ id, name, revision, behind }) => {
+    const serving = [self.state(), ...live].filter(({ isLeaving }) => !isLeaving)
+    const replicas = serving.toSorted(byName).map(({ id, name, revision, behind }) => {
       const applied = revision >= number
       const why = behind?.message ?? (isAsked ? `it serves revision ${revision} still` : silent)
       return { id, name, revision, applied, error: applied ? null : why }
@@ -281,15 +289,17 @@ export class Replicas implements Fleet {
     }
   }
 
-  #onLeft(id: string): void {
-    this.#left.add(id)
-    const known = this.#others.get(id)
-    if (known === undefined) return
-    const others = new Map(this.#others)
-    others.delete(id)
-    const before = this.#others
-    this.#others = others
+  /** `report` is its last one. */
+  #onLeft(id: string, report: string): void {
+    this.#left.set(id, readReport(id, report).drains)
+    const [first] = this.#left.keys()
+    if (this.#left.size > LEFT_MOST) this.#left.delete(first!)
     this.changes++
+    const before = this.#others
+    if (!before.has(id)) return
+    const others = new Map(before)
+    others.delete(id)
+    this.#others = others
     this.#tellChanges(before, others)
     this.#wake()
   }

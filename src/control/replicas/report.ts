@@ -44,6 +44,10 @@ export type ReplicaState = {
   /** Number of the revision it serves; 0 = none yet. */
   revision: number
   behind: Behind | null
+  /** It was told to stop: it makes no changes, but serves and follows the others until it leaves. */
+  isStopping: boolean
+  /** It takes no new requests and follows nothing any more; it ends with what it has in flight. */
+  isLeaving: boolean
 }
 
 export type ReplicaReport = ReplicaState & {
@@ -107,6 +111,8 @@ function parsed(id: string, text: string): ReplicaReport {
       told.behind == null
         ? null
         : { revision: numberOf(behind.revision), message: textOf(behind.message), since: textOf(behind.since) },
+    isStopping: told.isStopping === true,
+    isLeaving: told.isLeaving === true,
     versions: listOf(told.versions).map(entry => ({
       ...namesOf(entry),
       ...numbersOf(entry, ['inFlight', 'tunnels', 'requests', 'errors']),

@@ -319,7 +319,7 @@ export class SharedDifferences {
     const { storeId: own, replicas } = this.#sharing
     const all = replicas().map(({ id, name, state }) => ({ storeId: id.slice(0, id.lastIndexOf('-')), name, state }))
     const others = all.filter(({ storeId }) => storeId !== own)
-    const live = new Set(others.filter(({ state }) => state === 'live').map(({ storeId }) => storeId))
+    const live = new Set(others.filter(({ state }) => state !== 'gone').map(({ storeId }) => storeId))
     const names = new Map(others.map(({ storeId, name }) => [storeId, name]))
     // One that was started again has what it found before.
     const silent = others.filter(({ storeId }) => !live.has(storeId)).map(({ name }) => name)

@@ -1,37 +1,43 @@
 // The one stream of revisions that replicas share, as a replica sees it: how its own history becomes one with the
 // stream, and how a new revision gets into it, which only one of two replicas that try at once achieves.
 import type { Json } from '../../config/document.ts'
+import { type Beginning, beginStream } from '../../store/redis/begin-stream.ts'
 import { fileStanding, rememberFile } from '../../store/redis/files.ts'
-import { publishRevision, type SharedRevision } from '../../store/redis/publish-revision.ts'
-import { headOf, readRevisions } from '../../store/redis/read-revisions.ts'
+import { publishRevision } from '../../store/redis/publish-revision.ts'
+import { readRevisions } from '../../store/redis/read-revisions.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
-import { replaceSeed } from '../../store/redis/replace-seed.ts'
 import { RETURN_MS, type SharedStore } from '../../store/redis/shared-store.ts'
+import { type Identity, streamOf } from '../../store/redis/stream.ts'
+import type { RevisionRow } from '../../store/sqlite.ts'
 import { Refusal } from '../errors.ts'
 import { sharedPart } from '../fixed-keys.ts'
-import { rowOf, type StoredRevision, storedRevision } from '../stored-revision.ts'
 
 /** Revisions that are read at a time; each may have a MiB, and the answer has to come within a second. */
 const BATCH = 20
 
-/** What makes the history of a replica one with the stream; at most one of the two is not empty. */
-export type Plan = {
-  /** Revisions of the stream that the replica lacks, or has others in place of; oldest first. */
-  adopt: StoredRevision[]
-  /** Revisions of the replica that the stream has lost; oldest first. */
-  push: StoredRevision[]
-  /** The one revision of the stream that what is to be pushed takes the place of; null = none. */
-  seed: StoredRevision | null
-}
-
-const NOTHING: Plan = { adopt: [], push: [], seed: null }
+/** What makes the history of a replica one with the stream. */
+export type Plan =
+  /** It is. `fleet` is what the stream is called. */
+  | { kind: 'agreed'; fleet: string | null }
+  /**
+   * Revisions of the stream, oldest first, that the replica lacks. `continues`: they come after what it has; otherwise
+   * they take the place of that.
+   */
+  | { kind: 'adopt'; rows: readonly RevisionRow[]; continues: boolean; fleet: string | null }
+  /** The stream has lost the revisions of the replica that come after `after`. */
+  | { kind: 'push'; after: Identity }
+  /** The stream is empty, or its one revision gives way. */
+  | { kind: 'begin'; seed: Identity | null }
 
 /** The history of a replica. */
 export type Own = {
-  /** Its revisions by number. */
-  get(number: number): StoredRevision | null
-  /** It was shared with these replicas before. */
+  current: Identity
+  /** Its revisions by number; null where it does not have that one. */
+  get(number: number): Identity | null
+  /** It was shared with others under this prefix before. */
   wasShared: boolean
+  /** What the stream was called with which it was one then; null = it had no name. */
+  fleet: string | null
 }
 
 export class SharedRevisions {
@@ -60,43 +66,26 @@ export class SharedRevisions {
     return this.#store.isConnected
   }
 
-  /**
-   * What is to be done with `current`, the revision in force here, and the stream. Throws Refusal redis_unavailable.
-   */
-  async plan(current: StoredRevision, own: Own): Promise<Plan> {
+  /** What is to be done with the history of this replica and the stream. Throws Refusal redis_unavailable. */
+  async plan(own: Own): Promise<Plan> {
     try {
-      return await this.#plan(current, own)
+      return await this.#plan(own)
     } catch (error) {
       throw refusalOf(error, 'nothing was changed')
     }
   }
 
   /**
-   * Puts a revision into the stream, behind the one with the number `expected` (0 = the stream is empty). Answers
-   * false where another one is there. Throws Refusal redis_unavailable.
+   * Puts a revision into the stream, behind the one that is expected to be its newest. Answers false where another one
+   * is. Throws Refusal redis_unavailable.
    */
-  async publish(revision: StoredRevision, fileHash: string | null, expected: number): Promise<boolean> {
-    try {
-      const { accepted } = await publishRevision(this.#store, toShared(revision, fileHash), expected)
-      return accepted
-    } catch (error) {
-      const isUnknown = error instanceof RedisError && ['timeout', 'disconnected'].includes(error.reason)
-      throw refusalOf(
-        error,
-        isUnknown
-          ? 'the change is not in force; should Redis have taken it all the same, it comes into force when Redis answers again'
-          : 'nothing was changed',
-      )
-    }
+  publish(revision: RevisionRow, expected: Identity): Promise<boolean> {
+    return this.#write(publishRevision(this.#store, toShared(revision), expected))
   }
 
-  /** Puts a revision in place of the only one of the stream; false where it is not that any more. Throws as `publish`. */
-  async replaceSeed(revision: StoredRevision, fileHash: string | null, seed: StoredRevision): Promise<boolean> {
-    try {
-      return await replaceSeed(this.#store, toShared(revision, fileHash), seed.number)
-    } catch (error) {
-      throw refusalOf(error, 'nothing was changed')
-    }
+  /** Begins the stream with a revision; false where it has something else by now. Throws as `publish`. */
+  begin(revision: RevisionRow, beginning: Beginning): Promise<boolean> {
+    return this.#write(beginStream(this.#store, toShared(revision), beginning))
   }
 
   /** Whether replicas have loaded a config file with this hash, and whether it was the last one they did. */
@@ -117,68 +106,60 @@ export class SharedRevisions {
     }
   }
 
-  async #plan(current: StoredRevision, own: Own): Promise<Plan> {
-    const head = await headOf(this.#store)
-    const wasAgreed = this.#isAgreed
-    if (head === current.number && wasAgreed) return NOTHING
-    this.#isAgreed = false
-    if (head === 0) return { ...NOTHING, push: [current] }
-    if (head < current.number) return this.#planBehind(head, current, own)
-    const from = wasAgreed ? current.number + 1 : current.number
-    const [first, ...rest] = await this.#read(from)
+  async #plan(own: Own): Promise<Plan> {
+    const { current } = own
+    const { head, has, fleet, isSeed } = await streamOf(this.#store, current)
+    this.#isAgreed = has
+    if (head === null) return { kind: 'begin', seed: null }
+    if (has && head.number === current.number) return { kind: 'agreed', fleet }
+    if (!has && head.number < current.number && isOlder(head, fleet, own)) return { kind: 'push', after: head }
+    if (!has && isSeed && own.wasShared) return { kind: 'begin', seed: head }
+    const rows = await this.#read(has ? current.number + 1 : 1)
     // It was emptied just now.
-    if (first === undefined) return this.#plan(current, own)
-    if (wasAgreed && first.number === from) {
-      this.#isAgreed = true
-      return { ...NOTHING, adopt: [first, ...rest] }
-    }
-    if (first.number === current.number && isSame(first, current)) {
-      this.#isAgreed = true
-      return { ...NOTHING, adopt: rest }
-    }
-    // Agreed only once the last of these is in force here, which may never be.
-    return { ...NOTHING, adopt: await this.#read(1) }
-  }
-
-  /**
-   * Redis was restored from before our newest revisions: it gets them back, unless it went on without us. That a new
-   * replica found it empty and shared its file is not going on.
-   */
-  async #planBehind(head: number, current: StoredRevision, own: Own): Promise<Plan> {
-    const at = own.get(head)
-    const [theirs] = await this.#read(head)
-    const lost = Array.from({ length: current.number - head - 1 }, (_, i) => own.get(head + 1 + i))
-    const isWhole = lost.every(revision => revision !== null)
-    if (at !== null && theirs !== undefined && isSame(at, theirs) && isWhole) {
-      return { ...NOTHING, push: [...(lost as StoredRevision[]), current] }
-    }
-    const isSeed = head === 1 && theirs?.change.source === 'file'
-    if (isSeed && own.wasShared) return { ...NOTHING, push: [current], seed: theirs }
-    return { ...NOTHING, adopt: await this.#read(1) }
+    if (rows.length === 0) return this.#plan(own)
+    return { kind: 'adopt', rows, continues: has, fleet }
   }
 
   /** All revisions of the stream from a number on. */
-  async #read(from: number): Promise<StoredRevision[]> {
-    const read: StoredRevision[] = []
+  async #read(from: number): Promise<RevisionRow[]> {
+    const read: RevisionRow[] = []
     for (;;) {
       const batch = await readRevisions(this.#store, { from: (read.at(-1)?.number ?? from - 1) + 1, limit: BATCH })
-      read.push(...batch.map(storedRevision))
+      read.push(...batch)
       if (batch.length < BATCH) return read
+    }
+  }
+
+  /** Whoever was refused does not know the stream. */
+  async #write(writing: Promise<boolean>): Promise<boolean> {
+    try {
+      const isAccepted = await writing
+      if (!isAccepted) this.#isAgreed = false
+      return isAccepted
+    } catch (error) {
+      const isUnknown = error instanceof RedisError && ['timeout', 'disconnected'].includes(error.reason)
+      throw refusalOf(
+        error,
+        isUnknown
+          ? 'the change is not in force; should Redis have taken it all the same, it comes into force when Redis answers again'
+          : 'nothing was changed',
+      )
     }
   }
 }
 
-/** No two revisions are made by the same one at the same millisecond with the same outcome. */
-function isSame(a: StoredRevision, b: StoredRevision): boolean {
-  return a.time === b.time && a.change.actor === b.change.actor && textOf(a.document) === textOf(b.document)
+/**
+ * Whether Redis was restored from before what this replica has, and not changed since. Where its history does not reach
+ * back so far it is enough that it is the same stream.
+ */
+function isOlder(head: Identity, fleet: string | null, own: Own): boolean {
+  const at = own.get(head.number)
+  return at === null ? fleet !== null && fleet === own.fleet : at.time === head.time && at.actor === head.actor
 }
 
-function textOf(document: Json): string {
-  return JSON.stringify(sharedPart(document))
-}
-
-function toShared(revision: StoredRevision, fileHash: string | null): SharedRevision {
-  return { ...rowOf(revision), document: textOf(revision.document), fileHash }
+/** What all replicas have in common of a revision. */
+function toShared(revision: RevisionRow): RevisionRow {
+  return { ...revision, document: JSON.stringify(sharedPart(JSON.parse(revision.document) as Json)) }
 }
 
 function refusalOf(error: unknown, what: string): unknown {

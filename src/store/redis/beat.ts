@@ -1,8 +1,8 @@
 // The beat of a replica: it renews its lease, leaves its report, and learns the reports of the others and the
 // number of the newest revision. All leases run by the clock of Redis, so those of the replicas may differ.
-import { HEAD } from './read-revisions.ts'
 import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
+import { STREAM } from './stream.ts'
 
 export type Beat = {
   /** Number of the newest revision, 0 = there is none. */
@@ -18,7 +18,7 @@ const SHOWN_MS = 60 * 60 * 1000
 
 /** It goes on where memory is full: changes are refused then, but the replicas must not seem to be gone. */
 const SCRIPT = createScript(`#!lua flags=allow-oom
-${HEAD}
+${STREAM}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function entry(expires, report)
@@ -36,7 +36,8 @@ for i = 1, #all, 2 do
     replicas[#replicas + 1] = { all[i], left, report }
   end
 end
-return { head(KEYS[2]), replicas }
+local head = newest(KEYS[2])
+return { head and tonumber(identity(head)[1]) or 0, replicas }
 `)
 
 /** Throws a RedisError; one of another reason than `full` means that Redis is of no use now. */

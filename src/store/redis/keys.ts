@@ -9,6 +9,10 @@ export type Keys = {
   files: string
   /** The latest of those hashes. */
   file: string
+  /** What the stream is called: random text of its beginning. */
+  fleet: string
+  /** Number of the revision that the stream began with where that was all a new replica knew; gone when that holds. */
+  seed: string
   /** Hash: id of a replica -> its lease and report. */
   replicas: string
   /** Channel that everyone listens to. */
@@ -31,6 +35,8 @@ export function keysOf(prefix: string): Keys {
     revisions: shared('revisions'),
     files: shared('files'),
     file: shared('file'),
+    fleet: shared('fleet'),
+    seed: shared('seed'),
     replicas: shared('replicas'),
     news: shared('news'),
     pins: shared('pins'),

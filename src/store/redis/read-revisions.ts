@@ -1,26 +1,7 @@
-// Reads the revisions that replicas share: the number of the newest, and those from a number on.
-import type { SharedRevision } from './publish-revision.ts'
+// Reads the revisions that replicas share, from a number on, as texts.
+import type { RevisionRow } from '../sqlite.ts'
 import { RedisError } from './redis-error.ts'
-import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
-
-/** Lua: `head(key)`, the newest number IN the stream, so that it is 0 after Redis was wiped. */
-export const HEAD = `local function head(key)
-  local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)
-  if not newest[1] then return 0 end
-  return tonumber(string.match(newest[1][1], '^%d+'))
-end`
-
-/** The document stays in Redis. */
-const SCRIPT = createScript(`#!lua flags=no-writes
-${HEAD}
-return head(KEYS[1])
-`)
-
-/** Number of the newest revision, 0 = there is none. Throws a RedisError. */
-export function headOf(store: SharedStore): Promise<number> {
-  return store.run(async (redis, { revisions }) => (await runScript(redis, SCRIPT, [revisions], [])) as number)
-}
 
 /**
  * Those with this number or a higher one, oldest first. Throws a RedisError; `failed` for an entry that is no
@@ -29,7 +10,7 @@ export function headOf(store: SharedStore): Promise<number> {
 export function readRevisions(
   store: SharedStore,
   { from, limit }: { from: number; limit: number },
-): Promise<SharedRevision[]> {
+): Promise<RevisionRow[]> {
   return store.run(async (redis, { revisions }) => {
     const entries = await redis.xrange(revisions, `${from}-0`, '+', 'COUNT', limit)
     return entries.map(([id, fields]) => revisionOf(revisions, id, fields))
@@ -39,7 +20,7 @@ export function readRevisions(
 const TEXTS = ['time', 'source', 'actor', 'summary', 'document', 'state'] as const
 
 /** An entry, if it is one that `publishRevision` could have written. */
-function revisionOf(key: string, id: string, fields: readonly string[]): SharedRevision {
+function revisionOf(key: string, id: string, fields: readonly string[]): RevisionRow {
   const entry: Record<string, string> = {}
   for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!] = fields[i + 1]!
   const number = Number(entry.number)
