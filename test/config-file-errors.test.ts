@@ -18,6 +18,11 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '13:14: CONFIG_YAML: the quote is not closed. Close it.',
   ],
   [
+    'a block scalar whose first line is indented most',
+    { 13: '    service: >\n        \n      shop' },
+    '15:7: CONFIG_YAML: block scalars with more-indented leading empty lines must use an explicit indentation indicator. Correct the YAML here.',
+  ],
+  [
     'a second document',
     { 13: '    service: shop\n---\na: b' },
     '14:1: CONFIG_YAML: a second document begins here. Keep one document; remove the "---" and what follows it.',

@@ -161,8 +161,8 @@ function escaped(step: string): string {
 }
 
 /** Text for a message: one line of bounded length. */
-export function shorten(text: string): string {
-  return text.length <= 80 ? text : `${text.slice(0, 77)}...`
+export function shorten(text: string, most = 80): string {
+  return text.length <= most ? text : `${text.slice(0, most - 3)}...`
 }
 
 /** `a, b and c`, or `a, b or c`. */

@@ -5,6 +5,9 @@ import { type ProblemCode, shorten } from './problems.ts'
 
 const LOCAL: ReadonlySet<string> = new Set(['TAB_AS_INDENT', 'BAD_DQ_ESCAPE', 'TAG_RESOLVE_FAILED', 'NON_STRING_KEY'])
 
+/** Longest message of the library that is quoted; those without text of the file are whole. */
+const MOST = 160
+
 /** True when an error leaves the structure of the rest clear, so that other errors are no consequence of it. */
 export function isLocal(error: YAMLError): boolean {
   return LOCAL.has(error.code)
@@ -53,7 +56,7 @@ export function describeSyntax(error: YAMLError, text: string): [ProblemCode, st
       return ['CONFIG_YAML', 'invalid escape sequence', 'Write "\\\\" for a backslash, or use single quotes.']
     default:
       // What follows a colon is text of the file, which may be a secret.
-      return ['CONFIG_YAML', shorten(lowerFirst(error.message.replace(/:\s.*$/s, ''))), 'Correct the YAML here.']
+      return ['CONFIG_YAML', shorten(lowerFirst(error.message.replace(/:\s.*$/s, '')), MOST), 'Correct the YAML here.']
   }
 }
 
