@@ -44,7 +44,11 @@ test('who does not serve it is named, and the change stays', async () => {
   ])
   expect([split.code, split.stdout.split('\n').slice(1), split.stderr]).toEqual([
     1,
-    ['not served by far: tls.cert: no such file', ''],
+    [
+      'not served by far: tls.cert: no such file',
+      'the change is made, and stays: "turnout replicas" shows who follows',
+      '',
+    ],
     '',
   ])
   expect([json.code, JSON.parse(json.stdout)]).toMatchObject([1, { complete: false }])

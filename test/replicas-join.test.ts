@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import type { RefusalCode } from '../src/control/errors.ts'
 import { hashOf } from '../src/control/first-revision.ts'
 import type { DataPlane, Revision, Successor } from '../src/control/revisions.ts'
+import { identityOf } from '../src/control/stored-revision.ts'
 import { RedisError } from '../src/store/redis/redis-error.ts'
 import { blackHole, startRedis } from './support/redis.ts'
 import { agree, blueOf, startReplica, type TestReplica, withBlue } from './support/replica.ts'
@@ -187,7 +188,7 @@ test('a new replica whose first publish was answered to nobody keeps its revisio
   }
   relay.pass()
   await poll(async () => {
-    a.membership.onHead(1)
+    a.membership.onHead(identityOf(a.revisions.current))
     return a.revisions.hasJoined
   }, 'a has joined')
   expect(lost).toBe(1)
@@ -213,7 +214,7 @@ test('a question that Redis did not answer in time is asked again, though nothin
   expect(b.membership.failure).toMatch(/not known yet/)
   isSlow = false
   // As with every beat.
-  b.membership.onHead(1)
+  b.membership.onHead(identityOf(b.revisions.current))
   await poll(() => b.membership.failure === null, 'b has joined')
 })
 
@@ -233,7 +234,13 @@ test('a beat before the start is no reason to apply anything', async () => {
       return willing.apply(config, leaving, persist)
     },
   }
-  const b = await startReplica({ url, document: weights(1), dir, workers, early: membership => membership.onHead(2) })
+  const b = await startReplica({
+    url,
+    document: weights(1),
+    dir,
+    workers,
+    early: membership => membership.onHead(identityOf(a.revisions.current)),
+  })
   expect(errorsOf(b)).toEqual([])
   expect(b.events.list({ kind: 'replica', limit: 10 })).toEqual([])
   expect(b.revisions.current.number).toBe(2)

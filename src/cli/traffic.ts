@@ -26,8 +26,8 @@ export type DrainOptions = {
   wait: boolean
 }
 
-/** Answer when all live replicas serve it, or tell after a while which do not. */
-const EVERYWHERE = { wait: 'all', timeout: '5s' }
+/** Answer when all live replicas serve it, or tell which do not; one that has just died is gone by then (redis.lease). */
+const EVERYWHERE = { wait: 'all', timeout: '8s' }
 
 /** What a call moves, and how it is made. */
 type Move = {
@@ -105,6 +105,11 @@ async function moveAtOnce(options: TrafficOptions, call: Move): Promise<number> 
   const names = replicaNames(replicas)
   for (const [i, { applied, error }] of replicas.entries()) {
     if (!applied) options.screen.line(`not served by ${names[i]}: ${error}`)
+  }
+  if (!complete) {
+    const isUnknown = replicas.every(({ applied }) => applied)
+    const what = isUnknown ? 'made, but whether all replicas serve it is not known' : 'made, and stays'
+    options.screen.line(`the change is ${what}: "turnout replicas" shows who follows`)
   }
   return complete ? EXIT.done : EXIT.failed
 }

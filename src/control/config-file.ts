@@ -98,6 +98,7 @@ export class ConfigFile {
     this.logProblems(warnings)
     const fileHash = hashOf(loaded)
     if (fileHash === revisions.fileHash) {
+      this.#reloaded = loaded
       this.#log.info({ file, revision }, 'config is unchanged')
       return 'unchanged'
     }

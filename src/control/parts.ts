@@ -5,6 +5,7 @@ import type { Env } from '../config/env.ts'
 import { parseDuration } from '../config/units.ts'
 import type { Log } from '../observe/log.ts'
 import { SharedStore } from '../store/redis/shared-store.ts'
+import type { Identity } from '../store/redis/stream.ts'
 import { Store } from '../store/sqlite.ts'
 import { Differences } from './differences.ts'
 import { Drains } from './drains.ts'
@@ -51,8 +52,8 @@ export type PartsOptions = {
   version: string
   /** URL of the admin server, once it listens. */
   adminUrl: () => string
-  /** Called often with the number of the newest revision that replicas share, 0 = there is none. */
-  onHead: (head: number) => void
+  /** Called often with the newest revision that replicas share, null = there is none. */
+  onHead: (head: Identity | null) => void
 }
 
 /** Opens the store and builds the parts; nothing runs yet. Throws when the store or what is in it is of no use. */

@@ -73,6 +73,8 @@ export type RevisionsOptions = {
 }
 
 export class Revisions {
+  /** Its place was taken by what other replicas share, who may not know the config file that was loaded here. */
+  isFileForgotten = false
   readonly #options: RevisionsOptions
   readonly #listeners: CommitListener[] = []
   /** Null where turnout is alone. */
@@ -364,6 +366,7 @@ export class Revisions {
     const row = rowOf(revision)
     const event = this.#eventOf(row)
     asked(() => store.saveRevision(row, eventRow(event)))
+    if (row.fileHash !== null) this.isFileForgotten = false
     this.#current = revision
     events.deliver(event)
   }
@@ -378,6 +381,7 @@ export class Revisions {
     }
     const told = rows.map(row => this.#eventOf(row))
     asked(() => store.adoptRevisions(withOwnKeys(rows, this.#current.document), told.map(eventRow), forgetFile))
+    this.isFileForgotten ||= forgetFile
     this.#current = revision
     for (const event of told) events.deliver(event)
   }
@@ -390,7 +394,9 @@ export class Revisions {
   }
 
   #storeHash(fileHash: string | null): void {
-    if (fileHash !== null) asked(() => this.#options.store.saveFileHash(fileHash))
+    if (fileHash === null) return
+    asked(() => this.#options.store.saveFileHash(fileHash))
+    this.isFileForgotten = false
   }
 
   #tell(revision: Revision, before: Revision | null): void {

@@ -90,6 +90,8 @@ export class Exchange implements ResponseSink, Timed {
   #bytesOut = 0
   #error: UpstreamError | null = null
   #finished = false
+  /** It was ended before its time; once it is cut it takes a moment to be over. */
+  #forced = false
   /** It counts against the limit of its version. */
   #claimed = false
   #logged: Logged | null = null
@@ -213,7 +215,7 @@ export class Exchange implements ResponseSink, Timed {
       this.#setDeadline(this.#totalAt)
     }
     service.retries.earn()
-    this.#dispatch(this.startedAt, true)
+    this.#dispatch(this.startedAt, plane.isPolling)
   }
 
   /**
@@ -307,7 +309,7 @@ export class Exchange implements ResponseSink, Timed {
    */
   endGently(): boolean {
     const { tunnel } = this
-    if (tunnel?.isEnding !== true) this.#countForced()
+    this.#countForced()
     if (tunnel === null) return this.#endEventStream()
     tunnel.end()
     return true
@@ -475,7 +477,9 @@ export class Exchange implements ResponseSink, Timed {
 
   /** Before anything is written, so that who sees the end sees it counted. */
   #countForced(): void {
-    if (this.#version !== null) this.client.plane.cells[this.#version.cells + VERSION_CELL.forced]! += 1
+    if (this.#version === null || this.#forced) return
+    this.#forced = true
+    this.client.plane.cells[this.#version.cells + VERSION_CELL.forced]! += 1
   }
 
   /** Copies what came while the pin was looked up. */
@@ -573,7 +577,10 @@ export class Exchange implements ResponseSink, Timed {
   /** What takes its time is the client: it sends its body slowly, or does not read. That ejects no endpoint. */
   #waitsForClient(): boolean {
     const connection = this.#connection
-    return connection !== null && (this.#paused || (!this.#requestDone && !connection.congested))
+    if (connection === null || this.#paused) return connection !== null
+    // Who waits for 100 Continue waits for the endpoint.
+    const mayNotSend = this.client.expectsContinue && this.#bytesIn === 0
+    return !this.#requestDone && !connection.congested && !mayNotSend
   }
 
   #countError(error: UpstreamError): void {

@@ -35,6 +35,8 @@ export class Plane implements UpstreamContext {
   cells: Float64Array
   readonly live = new LiveCells()
   turn = 0
+  /** False in what runs outside of the poll for input: a sweep, the end of a socket. */
+  isPolling = true
   readsInTurn = 0
   recently = 0
   /** `Date:` line of the current second. */
@@ -88,6 +90,13 @@ export class Plane implements UpstreamContext {
     this.pins.memory.tick(Date.now())
     // Ends of copies that found no room; else whoever waits for them would until the next copy.
     this.copies.publish()
+  }
+
+  /** Lets deadlines pass that are over at `now`. */
+  sweep(now: number): void {
+    this.isPolling = false
+    this.deadlines.sweep(now)
+    this.isPolling = true
   }
 
   markTurn(): void {

@@ -206,6 +206,6 @@ setInterval(() => {
   plane.tick()
   // After what has been read by now: timers come first in a turn, and what came in time is not late where all stood still.
   const now = plane.recently
-  setImmediate(() => plane.deadlines.sweep(now))
+  setImmediate(() => plane.sweep(now))
   for (const listener of leaving) if (listener.connections.size === 0) leaving.delete(listener)
 }, SWEEP_INTERVAL)

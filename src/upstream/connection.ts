@@ -50,6 +50,11 @@ export interface UpstreamContext {
   turn: number
   /** Reads of sockets in this turn. */
   readsInTurn: number
+  /**
+   * False in what runs outside of the poll for input. A request that goes out on a kept connection then may be answered
+   * in the very turn, by the next poll, and that answer would be taken for what was there before; so none does.
+   */
+  isPolling: boolean
   /** Makes `turn` advance before the next poll for input. */
   markTurn(): void
   now(): number
@@ -134,7 +139,11 @@ export class UpstreamConnection implements Timed {
     this.socket.on('error', error => {
       this.#errorCode = (error as NodeJS.ErrnoException).code ?? ''
     })
-    this.socket.on('close', () => this.#onClose())
+    this.socket.on('close', () => {
+      context.isPolling = false
+      this.#onClose()
+      context.isPolling = true
+    })
     pool.deadlines.add(this)
   }
 

@@ -102,7 +102,7 @@ export class Edge {
     }
     this.replicas = new Replicas({
       ...{ shared: this.shared, id, leaseMs: lease, self, formerMs, log, events },
-      onHead: head => void this.heads.push(head),
+      onHead: head => void this.heads.push(head?.number ?? 0),
     })
     this.drains = new Drains({ workers, revisions, events, fleet: this.replicas, log })
     const own = new OwnReport({

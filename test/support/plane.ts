@@ -311,12 +311,12 @@ class TestPlane {
     this.plane.tick()
     const { recently } = this.plane
     for (let hops = 0; hops < HOPS; hops++) await turn()
-    this.plane.deadlines.sweep(recently)
+    this.plane.sweep(recently)
   }
 
   #sweepNow(): void {
     this.plane.tick()
-    this.plane.deadlines.sweep(this.plane.recently)
+    this.plane.sweep(this.plane.recently)
   }
 
   #left(): string {

@@ -55,8 +55,8 @@ export function quiet(ms: number): Promise<void> {
 const STEP_MS = 5
 
 /**
- * Answers how many ms of its own this process had since: a pause in which it got no turn, as on a machine that stands
- * still, counts as one step. For bounds that only work may exceed.
+ * Answers how many ms were waited since: a pause in which this process got no turn of its loop, as on a machine that
+ * stands still, counts as one step. For bounds that only waiting may exceed; it does not see work that holds the loop.
  */
 export function stopwatch(): () => number {
   let ms = 0

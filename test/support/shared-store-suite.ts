@@ -278,10 +278,11 @@ export function sharedStoreSuite(url: () => string): void {
     it('tell of all replicas and the newest revision', async () => {
       const open = prefixed()
       const [a, b] = await Promise.all([open(), open()])
-      await begin(a, sharedRevision(4))
+      const four = sharedRevision(4)
+      await begin(a, four)
       const report = JSON.stringify({ name: 'a"}\n', nested: { expires: 1, report: '}' } })
       expect(await beat(a, { id: 'a', report, leaseMs: 5000 })).toEqual({
-        head: 4,
+        head: { number: 4, time: four.time, actor: four.actor },
         replicas: [{ id: 'a', report, leaseMs: 5000 }],
       })
       const { replicas } = await beat(b, { id: 'b', report: '{}', leaseMs: 300_000 })

@@ -181,8 +181,9 @@ export class Following {
   async #adoptNewest({ rows, continues, fleet }: AdoptPlan, last: number, bring: Bring): Promise<void> {
     const { history } = this.#options
     const newest = rows.at(-1)!
-    // Those that only went on, too far for this one to follow, have not forgotten it.
-    const isOther = history.sharedAs()?.fleet !== fleet || rows[0]!.number <= history.current().number
+    // Those it was one with before know its file, or lost it with what was changed before they went on.
+    const before = history.sharedAs()
+    const isOther = before === null || (before.fleet !== null && before.fleet !== fleet)
     const forgetFile = !continues && isOther
     let failure: Refusal | null = null
     for (const [i, row] of [...rows.entries()].reverse()) {
@@ -220,7 +221,8 @@ export class Following {
   /** Publishes what is in force as the first revision, in place of `seed` if any; another replica may do so too. */
   async #begin(seed: Identity | null): Promise<void> {
     const { shared, history } = this.#options
-    if (this.isProvisional && shared.isJustBack) {
+    const sharedAs = history.sharedAs()
+    if (sharedAs === null && shared.isJustBack) {
       const text = 'Redis is back and empty, which other replicas may change in a moment; nothing was changed'
       throw new Refusal('redis_unavailable', text)
     }
@@ -230,8 +232,8 @@ export class Following {
       const isKnown = files.some(file => file.hash === hash)
       if (hash !== null && !isKnown) files.push({ hash, number: current.number })
     }
-    const fleet = history.sharedAs()?.fleet ?? null
-    const isBegun = await shared.begin(rowOf(current), { seed, fleet, isSeed: this.isProvisional, files })
+    const fleet = sharedAs?.fleet ?? null
+    const isBegun = await shared.begin(rowOf(current), { seed, fleet, isSeed: sharedAs === null, files })
     if (isBegun) this.#tellShared(current.number)
   }
 

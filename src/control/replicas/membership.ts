@@ -2,12 +2,17 @@
 // they share, it offers them the config file: that of its start, and one that was loaded while Redis was away.
 import type { Log } from '../../observe/log.ts'
 import type { SharedStore } from '../../store/redis/shared-store.ts'
+import type { Identity } from '../../store/redis/stream.ts'
 import { described } from '../errors.ts'
 import type { Revisions } from '../revisions.ts'
+import { identityOf } from '../stored-revision.ts'
 
 export type MembershipOptions = {
   shared: SharedStore
-  revisions: Pick<Revisions, 'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional' | 'fileHash'>
+  revisions: Pick<
+    Revisions,
+    'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional' | 'isFileForgotten'
+  >
   /** Offers the config file; throws when that has to wait. */
   settle: () => Promise<void>
   readyWithout: 'known' | 'always' | 'never'
@@ -35,16 +40,25 @@ export class Membership {
   begin(): Promise<void> {
     const { shared } = this.#options
     this.#hasBegun = true
-    shared.onNews('revision', ({ number }: { number: number }) => this.onHead(number))
+    shared.onNews('revision', ({ number }: { number: number }) => this.#check(number === this.#current.number))
     shared.onConnect(() => void this.#follow())
     return this.#settle()
   }
 
-  /** The newest revision that replicas share has this number; to be told often, so that nothing is left undone. */
-  onHead(number: number): void {
-    const { revisions } = this.#options
-    const isDone = number === revisions.current.number && revisions.isAgreed && this.#isSettled
+  /** The newest revision that replicas share, null = there is none; to be told often, so that nothing is left undone. */
+  onHead(head: Identity | null): void {
+    const { number, time, actor } = this.#current
+    this.#check(head !== null && head.number === number && head.time === time && head.actor === actor)
+  }
+
+  /** `isCurrent`: what is in force may be the newest. */
+  #check(isCurrent: boolean): void {
+    const isDone = isCurrent && this.#options.revisions.isAgreed && this.#isSettled
     if (this.#hasBegun && !isDone) void this.#follow()
+  }
+
+  get #current(): Identity {
+    return identityOf(this.#options.revisions.current)
   }
 
   /** There is a file to offer again, as soon as the others can be asked. */
@@ -54,7 +68,7 @@ export class Membership {
 
   /** The file was offered to those whose revisions are in force. */
   get #isSettled(): boolean {
-    return this.#isOffered && this.#options.revisions.fileHash !== null
+    return this.#isOffered && !this.#options.revisions.isFileForgotten
   }
 
   /** Why clients should not be sent here yet; null when they may. */
@@ -88,9 +102,11 @@ export class Membership {
   async #offerFile(): Promise<void> {
     try {
       if (this.#isSettled) return
-      await this.#options.settle()
+      // Before that, because a reload may fail meanwhile which has to be made again.
       this.#isOffered = true
+      await this.#options.settle()
     } catch (error) {
+      this.#isOffered = false
       const [fields, message] = described(error, 'the config file is not offered to the other replicas yet')
       if (message !== this.#failure) this.#options.log.warn(fields, message)
       this.#failure = message

@@ -6,6 +6,7 @@ import { beat } from '../../store/redis/beat.ts'
 import { leave } from '../../store/redis/leave.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
 import { RETURN_MS, type SharedStore } from '../../store/redis/shared-store.ts'
+import type { Identity } from '../../store/redis/stream.ts'
 import type { Events } from '../events.ts'
 import { type Applied, type Fleet, type OtherReplica, otherStatus, type ReplicaStatus, selfStatus } from './fleet.ts'
 import { type ReadReport, type ReplicaState, readReport, type Self, type VersionCounts, versionKey } from './report.ts'
@@ -31,8 +32,8 @@ export type ReplicasOptions = {
   leaseMs: number
   /** How this replica is. */
   self: Self
-  /** Called with each beat: the number of the newest revision in Redis, 0 = there is none. */
-  onHead: (head: number) => void
+  /** Called with each beat: the newest revision in Redis, null = there is none. */
+  onHead: (head: Identity | null) => void
   log: Log
   events: Pick<Events, 'publish'>
   /** How long, in ms, an earlier run of this store that died is shown; default a minute. */
@@ -228,7 +229,7 @@ export class Replicas implements Fleet {
     try {
       const own = self.report(++this.#beats)
       const { head, replicas } = await beat(shared, { id, report: JSON.stringify(own), leaseMs })
-      this.#head = head
+      this.#head = head?.number ?? 0
       this.#read(replicas, own)
       this.#forgetFormer()
       this.askedAt = begun

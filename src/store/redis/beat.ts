@@ -2,11 +2,11 @@
 // number of the newest revision. All leases run by the clock of Redis, so those of the replicas may differ.
 import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
-import { STREAM } from './stream.ts'
+import { type Identity, identityOf, type LuaIdentity, STREAM } from './stream.ts'
 
 export type Beat = {
-  /** Number of the newest revision, 0 = there is none. */
-  head: number
+  /** The newest revision; null = there is none. */
+  head: Identity | null
   /**
    * Of every replica, this one included; `leaseMs` is what is left of its lease, 0 or less = it is gone for that
    * long. Those that are gone are shown for an hour.
@@ -37,7 +37,7 @@ for i = 1, #all, 2 do
   end
 end
 local head = newest(KEYS[2])
-return { head and tonumber(identity(head)[1]) or 0, replicas }
+return { head and identity(head) or false, replicas }
 `)
 
 /** Throws a RedisError; one of another reason than `full` means that Redis is of no use now. */
@@ -45,7 +45,10 @@ export function beat(store: SharedStore, replica: { id: string; report: string; 
   const { id, report, leaseMs } = replica
   return store.run(async (redis, keys) => {
     const answer = await runScript(redis, SCRIPT, [keys.replicas, keys.revisions], [id, leaseMs, report, SHOWN_MS])
-    const [head, replicas] = answer as [number, [string, number, string][]]
-    return { head, replicas: replicas.map(([id, leaseMs, report]) => ({ id, leaseMs, report })) }
+    const [head, replicas] = answer as [LuaIdentity | null, [string, number, string][]]
+    return {
+      head: head && identityOf(head),
+      replicas: replicas.map(([id, leaseMs, report]) => ({ id, leaseMs, report })),
+    }
   }, true)
 }

@@ -1,8 +1,7 @@
 // Begins the stream of revisions: where Redis is empty, or where all it has is the file of a new replica that found it
 // empty and knew of nothing else, its seed. Who knows more takes the place of that, within some minutes.
-import { randomBytes } from 'node:crypto'
 import type { RevisionRow } from '../sqlite.ts'
-import { fieldsOf } from './publish-revision.ts'
+import { fieldsOf, newName } from './publish-revision.ts'
 import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
 import { type Identity, STREAM } from './stream.ts'
@@ -51,7 +50,7 @@ export function beginStream(store: SharedStore, revision: RevisionRow, beginning
   return store.run(async (redis, keys) => {
     const args = [
       ...(seed === null ? ['', '', ''] : [seed.number, seed.time, seed.actor]),
-      ...[number, fleet ?? randomBytes(12).toString('hex'), isSeed ? SEED_MS : 0, keys.news],
+      ...[number, fleet ?? newName(), isSeed ? SEED_MS : 0, keys.news],
       ...[files.length, ...files.flatMap(({ hash, number }) => [hash, number])],
       ...fieldsOf(revision),
     ]

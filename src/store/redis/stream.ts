@@ -33,6 +33,13 @@ local function is(entry, number, time, actor)
   return own[1] == number and own[2] == time and own[3] == actor
 end`
 
+/** What `identity` answers. */
+export type LuaIdentity = [number: string, time: string, actor: string]
+
+export function identityOf([number, time, actor]: LuaIdentity): Identity {
+  return { number: Number(number), time, actor }
+}
+
 const SCRIPT = createScript(`#!lua flags=no-writes
 ${STREAM}
 local entry = newest(KEYS[1])
@@ -49,9 +56,9 @@ export function streamOf(store: SharedStore, wanted: Identity): Promise<Stream> 
   return store.run(async (redis, { revisions, fleet, seed }) => {
     const { number, time, actor } = wanted
     const answer = await runScript(redis, SCRIPT, [revisions, fleet, seed], [number, time, actor])
-    const [head, has, name, isSeed] = answer as [[string, string, string] | null, number, string | null, number]
+    const [head, has, name, isSeed] = answer as [LuaIdentity | null, number, string | null, number]
     return {
-      head: head && { number: Number(head[0]), time: head[1], actor: head[2] },
+      head: head && identityOf(head),
       has: has === 1,
       fleet: name,
       isSeed: isSeed === 1,
