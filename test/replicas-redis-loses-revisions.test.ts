@@ -2,9 +2,11 @@
 // another Redis. What is in force stays in force, and a config file that was loaded is not loaded again over it.
 import { expect, test } from 'vitest'
 import type { DataPlane, Revision, Successor } from '../src/control/revisions.ts'
+import { identityOf } from '../src/control/stored-revision.ts'
+import { beat } from '../src/store/redis/beat.ts'
 import { type RedisServer, startRedis } from './support/redis.ts'
 import { agree, blueOf, startReplica, type TestReplica, withBlue } from './support/replica.ts'
-import { by, shopDocument, willing } from './support/revisions.ts'
+import { by, open, shopDocument, willing } from './support/revisions.ts'
 import { stateDir } from './support/state-dir.ts'
 import { poll } from './support/turnout.ts'
 
@@ -214,4 +216,70 @@ test('a replica of others does not bring their revisions to those that have been
   const again = await startReplica({ url, document: weights(41), dir })
   await agree([...replicas, again], 2)
   await poll(() => blueOf(replicas[0]!) === 41, 'the new file')
+})
+
+test('what was changed on an older state holds, also over a file that had been loaded before that was lost', async () => {
+  const server = await startRedis()
+  const { url } = server
+  const dir = stateDir()
+  await (await startReplica({ url, document: weights(1), dir })).close()
+  const restore = await backUp(server)
+  const a = await startReplica({ url, document: weights(2) })
+  await a.revisions.change(withBlue(3, 'anna'))
+  await restore()
+  const c = await startReplica({ url, document: weights(1), dir })
+  await c.revisions.change(withBlue(77, 'cleo'))
+  await follow(a)
+  // As with every beat.
+  a.membership.onHead(identityOf(a.revisions.current))
+  await follow(a, c)
+  expect([a, c].map(replica => replica.history())).toEqual([
+    ['1 file', '2 cleo'],
+    ['1 file', '2 cleo'],
+  ])
+})
+
+test('another revision of the same number is noticed with the next beat, though nobody was disconnected', async () => {
+  const server = await startRedis()
+  const { url } = server
+  const a = await startReplica({ url, document: weights(1) })
+  const restore = await backUp(server)
+  await a.revisions.change(withBlue(2, 'anna'))
+  await restore()
+  const b = await startReplica({ url, document: weights(1) })
+  await b.revisions.change(withBlue(55, 'berta'))
+  const told = await beat(a.shared, { id: 'a', report: '{}', leaseMs: 5000 })
+  a.membership.onHead(told.head)
+  await poll(() => blueOf(a) === 55, 'the revision that replaces it')
+  expect(a.history()).toEqual(['1 file', '2 berta'])
+})
+
+test('a stream that began before streams had names gets one, and everybody learns it', async () => {
+  const server = await startRedis()
+  const { url } = server
+  const a = await startReplica({ url, document: weights(1) })
+  await server.cli('del', FLEET)
+  a.store.saveSharedAs('turnout', null)
+  await a.revisions.change(withBlue(2, 'anna'))
+  await follow(a)
+  const fleet = await server.cli('get', FLEET)
+  expect(fleet).toMatch(/^[0-9a-f]{24}$/)
+  expect(a.store.sharedAs()).toEqual({ prefix: 'turnout', fleet })
+})
+
+test('one that was alone until now gives way to those who shared that Redis before', async () => {
+  const server = await startRedis()
+  const { url } = server
+  const [dir, own] = [stateDir(), stateDir()]
+  const before = await startReplica({ url, document: weights(1), dir })
+  await before.revisions.change(withBlue(77, 'anna'))
+  await before.close()
+  await server.restart({ wipe: true })
+  const alone = open(own, weights(1), {})
+  await alone.revisions.start()
+  alone.store.close()
+  const joined = await startReplica({ url, document: weights(1), dir: own })
+  const back = await startReplica({ url, document: weights(1), dir })
+  await follow(joined, back)
+  expect([joined, back].map(blueOf)).toEqual([77, 77])
 })

@@ -2,11 +2,16 @@
 // replicas once Redis is back.
 import { expect, test } from 'vitest'
 import { readRevisions } from '../src/store/redis/read-revisions.ts'
+import { AdminCaller } from './support/admin.ts'
 import { startRedis } from './support/redis.ts'
 import { startVersion } from './support/release.ts'
 import { begin } from './support/shared-store-suite.ts'
 import { openShared } from './support/sharing.ts'
+import { stateDir } from './support/state-dir.ts'
 import { poll, shop, startLocal } from './support/turnout.ts'
+
+/** A change of no consequence. */
+const PATCH = { headers: { 'if-match': '*' }, body: { log: { level: 'warn' } } }
 
 async function start() {
   const redis = await startRedis({ persistent: true })
@@ -81,4 +86,22 @@ test('is forgotten when it has become invalid, or is as it was', async () => {
   await poll(() => other.plane.revision.number === 2, 'the file that counts')
   expect(other.plane.config.services[0]!.traffic.split.weights).toEqual({ blue: 1, green: 1 })
   await close()
+})
+
+test('a file that was put right while Redis is away is the one that counts', async () => {
+  const redis = await startRedis({ persistent: true })
+  const versions = { blue: await startVersion('blue'), green: await startVersion('green') }
+  const extra = { redis: { url: redis.url }, workers: 1, state: { dir: stateDir() } }
+  const file = (blue: number, green: number) =>
+    shop(versions, { traffic: { split: { weights: { blue, green } } } }, extra)
+  await (await startLocal(file(1, 0))).close()
+  await redis.kill9()
+  const turnout = await startLocal(file(0, 1))
+  expect(await turnout.reload(file(1, 0))).toBe('unchanged')
+  await redis.restart()
+  await poll(() => turnout.plane.revisions.hasJoined, 'joined')
+  const admin = new AdminCaller(turnout.adminUrl)
+  await poll(async () => (await admin.call('PATCH', '/v1/config', PATCH)).status === 200, 'a change is taken')
+  expect((await turnout.get('/')).body).toBe('blue')
+  expect(turnout.plane.revisions.list({ limit: 10 }).map(({ source }) => source)).toEqual(['config', 'file'])
 })
