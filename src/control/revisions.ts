@@ -73,13 +73,12 @@ export type RevisionsOptions = {
 }
 
 export class Revisions {
-  /** Its place was taken by what other replicas share, who may not know the config file that was loaded here. */
-  isFileForgotten = false
   readonly #options: RevisionsOptions
   readonly #listeners: CommitListener[] = []
   /** Null where turnout is alone. */
   readonly #following: Following | null
   #current: Revision
+  #isFileForgotten = false
   #isStopping = false
   #isLeaving = false
   #tail: Promise<unknown> = Promise.resolve()
@@ -130,6 +129,11 @@ export class Revisions {
   /** Hash of the config file that was loaded last, whatever was changed since. */
   get fileHash(): string | null {
     return asked(() => this.#options.store.fileHash())
+  }
+
+  /** What was in force gave way to what others share, who may not know the config file that was loaded here. */
+  get isFileForgotten(): boolean {
+    return this.#isFileForgotten
   }
 
   /** Starts the workers with the first revision, and stores it if it is new. */
@@ -366,7 +370,7 @@ export class Revisions {
     const row = rowOf(revision)
     const event = this.#eventOf(row)
     asked(() => store.saveRevision(row, eventRow(event)))
-    if (row.fileHash !== null) this.isFileForgotten = false
+    if (row.fileHash !== null) this.#isFileForgotten = false
     this.#current = revision
     events.deliver(event)
   }
@@ -381,7 +385,7 @@ export class Revisions {
     }
     const told = rows.map(row => this.#eventOf(row))
     asked(() => store.adoptRevisions(withOwnKeys(rows, this.#current.document), told.map(eventRow), forgetFile))
-    this.isFileForgotten ||= forgetFile
+    this.#isFileForgotten ||= forgetFile
     this.#current = revision
     for (const event of told) events.deliver(event)
   }
@@ -396,7 +400,7 @@ export class Revisions {
   #storeHash(fileHash: string | null): void {
     if (fileHash === null) return
     asked(() => this.#options.store.saveFileHash(fileHash))
-    this.isFileForgotten = false
+    this.#isFileForgotten = false
   }
 
   #tell(revision: Revision, before: Revision | null): void {
