@@ -2,10 +2,10 @@
 // request that is described by what can make a difference. Texts become wire bytes as clients send them.
 import { isIP, SocketAddress } from 'node:net'
 import type { ServiceConfig } from '../config/schema.ts'
+import { wireOf } from '../http1/wire-text.ts'
 import { pinKey } from '../pins/pin-key.ts'
 import type { RequestView } from '../route/request-view.ts'
 import type { Explanation as Choice } from '../route/select.ts'
-import { wireOf } from '../route/wire-text.ts'
 import { compileSelector, takesPinned } from '../snapshot/compile.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
 import { problemOf, refusalOf } from './verb-values.ts'

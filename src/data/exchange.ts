@@ -285,8 +285,7 @@ export class Exchange implements ResponseSink, Timed {
   /** Ends it, request or tunnel, because the time of its version is over; counted unless it is over itself. */
   end(): void {
     const { client, tunnel } = this
-    if (tunnel === null ? this.#finished : tunnel.isEnding) return
-    this.#countForced()
+    if (!this.#countForced()) return
     if (tunnel !== null) {
       tunnel.end()
       return
@@ -475,11 +474,13 @@ export class Exchange implements ResponseSink, Timed {
 
   // ── on the way ──
 
-  /** Before anything is written, so that who sees the end sees it counted. */
-  #countForced(): void {
-    if (this.#version === null || this.#forced) return
+  /** Before anything is written, so that who sees the end sees it counted; false where it is over, or counted already. */
+  #countForced(): boolean {
+    const isOver = this.tunnel === null ? this.#finished : this.tunnel.isEnding
+    if (isOver || this.#forced || this.#version === null) return false
     this.#forced = true
     this.client.plane.cells[this.#version.cells + VERSION_CELL.forced]! += 1
+    return true
   }
 
   /** Copies what came while the pin was looked up. */

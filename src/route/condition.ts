@@ -1,10 +1,11 @@
 // What a route or rule asks of a request beyond host and path, compiled once per revision.
 // Every part must hold; a match that asks nothing compiles to null, so that the request path compares once.
+
+import { isAscii, textOf, wireOf } from '../http1/wire-text.ts'
 import { AddressSet } from './address-set.ts'
 import { compilePattern, type Pattern } from './pattern.ts'
 import { queryValue } from './query.ts'
 import type { RequestView } from './request-view.ts'
-import { isAscii, textOf, wireOf } from './wire-text.ts'
 
 /**
  * A condition on one header, query value or cookie: a name and exactly one test.

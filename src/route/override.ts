@@ -1,8 +1,9 @@
 // A version picked by name, for people who test one before it takes users: a header or cookie that
 // only trusted client addresses may send. It works whatever the version's weight is.
+
+import { wireOf } from '../http1/wire-text.ts'
 import { AddressSet } from './address-set.ts'
 import type { RequestView } from './request-view.ts'
-import { wireOf } from './wire-text.ts'
 
 export type OverrideInput = {
   readonly header: string | null

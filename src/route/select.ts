@@ -1,5 +1,7 @@
 // Which version of a service answers a request, and why: override, rule, sticky, hash, weight, in this
 // order. `select` fills a reused Selection and allocates nothing; `explain` answers the same in words.
+
+import { textOf } from '../http1/wire-text.ts'
 import { REASONS, type Reason } from '../observe/cells.ts'
 import type { Condition } from './condition.ts'
 import { Override, type OverrideInput } from './override.ts'
@@ -8,7 +10,6 @@ import type { RequestView } from './request-view.ts'
 import { Split } from './split.ts'
 import { StickyCookie, type StickyInput } from './sticky.ts'
 import { type KeySourceInput, UserKey } from './user-key.ts'
-import { textOf } from './wire-text.ts'
 
 const OVERRIDE = REASONS.indexOf('override')
 const RULE = REASONS.indexOf('rule')

@@ -1,8 +1,8 @@
 // Sticky cookies: a user who got a version by hash or weight keeps it, whatever the weights become.
 // The value is an HMAC that names the version only to who knows the secret; all values and cookies are made once per revision.
 import { createHmac } from 'node:crypto'
+import { wireOf } from '../http1/wire-text.ts'
 import type { RequestView } from './request-view.ts'
-import { wireOf } from './wire-text.ts'
 
 export type StickyCookieInput = {
   readonly mode: 'cookie'

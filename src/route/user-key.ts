@@ -1,8 +1,9 @@
 // Where the user key of a request comes from: the first configured source that is present and not empty.
+
+import { wireOf } from '../http1/wire-text.ts'
 import { unmapped } from './address-set.ts'
 import { queryValue } from './query.ts'
 import type { RequestView } from './request-view.ts'
-import { wireOf } from './wire-text.ts'
 
 /** One source of the user key: exactly one of these. */
 export type KeySourceInput = {

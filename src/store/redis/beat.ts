@@ -2,7 +2,7 @@
 // number of the newest revision. All leases run by the clock of Redis, so those of the replicas may differ.
 import { createScript, runScript } from './script.ts'
 import type { SharedStore } from './shared-store.ts'
-import { type Identity, identityOf, type LuaIdentity, STREAM } from './stream.ts'
+import { type Identity, type LuaIdentity, readIdentity, STREAM } from './stream.ts'
 
 export type Beat = {
   /** The newest revision; null = there is none. */
@@ -47,7 +47,7 @@ export function beat(store: SharedStore, replica: { id: string; report: string; 
     const answer = await runScript(redis, SCRIPT, [keys.replicas, keys.revisions], [id, leaseMs, report, SHOWN_MS])
     const [head, replicas] = answer as [LuaIdentity | null, [string, number, string][]]
     return {
-      head: head && identityOf(head),
+      head: head && readIdentity(head),
       replicas: replicas.map(([id, leaseMs, report]) => ({ id, leaseMs, report })),
     }
   }, true)

@@ -36,7 +36,7 @@ end`
 /** What `identity` answers. */
 export type LuaIdentity = [number: string, time: string, actor: string]
 
-export function identityOf([number, time, actor]: LuaIdentity): Identity {
+export function readIdentity([number, time, actor]: LuaIdentity): Identity {
   return { number: Number(number), time, actor }
 }
 
@@ -58,7 +58,7 @@ export function streamOf(store: SharedStore, wanted: Identity): Promise<Stream> 
     const answer = await runScript(redis, SCRIPT, [revisions, fleet, seed], [number, time, actor])
     const [head, has, name, isSeed] = answer as [LuaIdentity | null, number, string | null, number]
     return {
-      head: head && identityOf(head),
+      head: head && readIdentity(head),
       has: has === 1,
       fleet: name,
       isSeed: isSeed === 1,
