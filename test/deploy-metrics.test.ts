@@ -64,9 +64,12 @@ async function scrapeAll() {
   expect((await turnout.get('/', { 'x-user-id': 'ann' })).status).toBe(200)
   return poll(async () => {
     const { text } = await turnout.scrape()
-    const isMirrored = /^turnout_mirror_duration_seconds_count\{.*\} 1$/m.test(text)
-    return isMirrored ? exposedIn(text) : null
-  }, 'the copy is answered')
+    // The answer and the copy's are counted by two threads, each after it was sent.
+    const isCounted = ['request', 'mirror'].every(what =>
+      new RegExp(`^turnout_${what}_duration_seconds_count\\{.*\\} 1$`, 'm').test(text),
+    )
+    return isCounted ? exposedIn(text) : null
+  }, 'the request and its copy are counted')
 }
 
 /** Replaces what Grafana fills in. */
