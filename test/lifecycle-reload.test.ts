@@ -104,7 +104,8 @@ test('listeners come and go live; one with port 0 keeps its port', async () => {
   expect(turnout.port()).toBe(port)
   const inner = turnout.url('inner')
   for (const url of [inner, turnout.url()]) expect((await fetchOnce(url)).body).toBe('blue')
-  expect((await turnout.scrape()).value('turnout_connections_open{listener="inner"}')).toBe(0)
+  const open = 'turnout_connections_open{listener="inner"}'
+  await poll(async () => (await turnout.scrape()).value(open) === 0, 'the connection is closed')
   expect(await turnout.reload(shop({ blue }, {}, { listeners: [one] }))).toBe('applied')
   const refused = () =>
     fetchOnce(inner).then(
