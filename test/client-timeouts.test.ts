@@ -241,6 +241,20 @@ describe('body', () => {
     await upstream.until(() => upstream.open === 0, 'the upstream connection closed')
   })
 
+  test('so is one whose body ends while it takes nothing of an early answer', async () => {
+    const upstream = await startUpstream({ '/': { atHead: side => side.write(ok('x'.repeat(16 * 1024 * 1024))) } })
+    const plane = await startStill({ versions: { blue: upstream }, listener })
+    const client = plane.connect().write(request('POST', '/', ['Content-Length: 4'], 'bo'))
+    await client.head()
+    client.socket.pause()
+    await isStuck(plane)
+    client.write('dy')
+    await arrived(plane, client)
+    await passTimeout(plane, () => plane.connections === 0)
+    await until(() => plane.connections === 0, 'the connection cut')
+    await upstream.until(() => upstream.open === 0, 'the upstream connection closed')
+  })
+
   test('a client that waits for an upstream to take its body is not cut, though it was slow to read before', async () => {
     const part = 'x'.repeat(12 * 1024 * 1024)
     const upstream = await startUpstream({

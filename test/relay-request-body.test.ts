@@ -155,6 +155,8 @@ describe('a body above the limit', () => {
     expect((await client.ask(request('POST', '/', ['Transfer-Encoding: chunked'], body))).status).toBe(413)
     await client.ended()
     await until(() => upstream.open === 0, 'the upstream connection closed')
+    // Also where the client does not close its side.
+    await until(() => plane.connections === 0, 'the connection closed')
     expect(upstream.requests).toEqual([])
   })
 })

@@ -169,6 +169,28 @@ describe('the end of a tunnel', () => {
     await until(() => plane.tunnels() === 0, 'the tunnel closed')
   })
 
+  test('behind its FIN the client may read as slowly as it likes', async () => {
+    const upstream = await startUpstream({ '/': halfOpen })
+    const plane = await startPlane({ versions: { blue: upstream } })
+    const output = payload(24 * 1024 * 1024)
+    const client = plane.connect()
+    await client.ask(get('/', ASK))
+    client.end()
+    await upstream.until(() => upstream.last.ending === 'fin', 'the FIN')
+    client.socket.pause()
+    upstream.last.write(output).end()
+    // Once the proxy's own buffer is taken it has nothing to wait for but the reader.
+    for (const held = await standstill(() => plane.bytesOut()); plane.bytesOut() === held; await turn()) {
+      client.socket.resume()
+      await turn()
+      client.socket.pause()
+    }
+    await quiet(500)
+    client.socket.resume()
+    expect(await client.ended()).toBe('fin')
+    expect(client.unread === output.toString('latin1')).toBe(true)
+  })
+
   test('FIN of the upstream reaches the client, which may still send', async () => {
     const upstream = await startUpstream({ '/': open })
     const plane = await startPlane({ versions: { blue: upstream } })

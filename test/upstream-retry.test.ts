@@ -243,3 +243,15 @@ test('a POST is not trusted to a connection that has been idle for long', async 
   expect((await client.ask(get('/again'))).status).toBe(200)
   expect(upstream.sides.length).toBe(2)
 })
+
+test('nor where all connections there may be are kept ones', async () => {
+  const upstream = await startUpstream()
+  const plane = await startPlane({ versions: { blue: upstream }, service: { pool: { connections: 1 } } })
+  const client = plane.connect()
+  await client.ask(get('/'))
+  const kept = performance.now()
+  await until(() => performance.now() - kept > 1100, 'a second')
+  expect((await client.ask(post('/late'))).status).toBe(200)
+  expect(upstream.sides.length).toBe(2)
+  expect(plane.pools().open).toBe(1)
+})

@@ -375,11 +375,15 @@ export class ClientConnection implements Timed {
     // What is known to come, or for want of that what came last, says whether more will.
     this.#isBulk = !this.#bodyDone && (this.#bodyFraming === BODY_CHUNKED ? end - at : this.#bodyLeft) >= BULK
     if (this.#bodyDone) {
-      this.deadline = NEVER
       const trailers = this.#decoder === null ? '' : this.#decoder.trailers
       this.#decoder = null
-      if (this.#exchange !== null) this.#exchange.onRequestEnd(trailers)
-      else if (!this.#lingering) this.deadline = this.plane.now() + this.listener.settings.idleMs
+      if (this.#exchange !== null) {
+        // Who has sent all still has so long to take an answer that came early.
+        if (!this.congested) this.deadline = NEVER
+        this.#exchange.onRequestEnd(trailers)
+      } else if (!this.#lingering) {
+        this.deadline = this.plane.now() + this.listener.settings.idleMs
+      }
     } else if (!this.#bodyPaused && !this.#lingering) {
       this.deadline = this.plane.now() + this.listener.settings.bodyMs
     }
@@ -457,6 +461,11 @@ export class ClientConnection implements Timed {
   }
 
   #onDrain(): void {
+    // A tunnel has a deadline of its own, also behind the client's FIN.
+    if (this.#tunnel !== null) {
+      this.#tunnel.clientDrained()
+      return
+    }
     if (this.#held && !this.#lingering) {
       this.#held = false
       this.#nextRequest(this.plane.now())
@@ -466,7 +475,6 @@ export class ClientConnection implements Timed {
       this.deadline = this.#ended ? this.plane.now() + PROBE_MS : NEVER
     }
     this.#exchange?.onClientDrain()
-    this.#tunnel?.clientDrained()
   }
 
   #onEnd(): void {

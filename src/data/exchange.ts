@@ -326,11 +326,9 @@ export class Exchange implements ResponseSink, Timed {
   }
 
   onClientDrain(): void {
-    if (this.tunnel !== null) this.tunnel.clientDrained()
-    else if (this.#paused) {
-      this.#paused = false
-      this.#connection?.resume()
-    }
+    if (!this.#paused) return
+    this.#paused = false
+    this.#connection?.resume()
   }
 
   /** Bytes of the answer so far: whether a half-closed client still makes progress. */

@@ -108,6 +108,8 @@ export class UpstreamConnection implements Timed {
   #given = false
   /** Node has its first piece of memory. */
   #hasMemory = false
+  /** The last read filled the memory, so that libuv reads once more before the turn is over. */
+  #isFull = false
   /** Loop turn in which the request was written; see `#read`. */
   #turn = -1
   #errorCode = ''
@@ -254,6 +256,7 @@ export class UpstreamConnection implements Timed {
   #read(end: number): void {
     const context = this.#context
     context.readsInTurn++
+    this.#isFull = end - HEADROOM === this.#memory.view.length
     switch (this.#state) {
       case AWAITING:
         // Bytes that arrive in the very turn of the loop in which a request went out on a kept connection
@@ -391,7 +394,8 @@ export class UpstreamConnection implements Timed {
     this.#decoder = null
     // A slow reader may have had it paused to the end, and nobody else would let it go on.
     if (this.socket.isPaused()) this.socket.resume()
-    if (this.#keepAlive && this.#requestDone && !extra && this.socket.writable) {
+    // Behind a full read the next request's answer may be read in this very turn, as if it had been there before.
+    if (this.#keepAlive && this.#requestDone && !extra && !this.#isFull && this.socket.writable) {
       this.#state = IDLE
       this.idleSince = this.#context.recently
       this.pool.release(this)

@@ -59,7 +59,7 @@ export class Pool {
         connection.destroy()
         continue
       }
-      if (!safe && now - connection.idleSince > FRESH_MS && this.#open < this.settings.connections) {
+      if (!safe && now - connection.idleSince > FRESH_MS) {
         idle.push(connection)
         return null
       }
