@@ -2,6 +2,7 @@
 // Access-log lines come finished from the workers and go to the same place untouched.
 import pino from 'pino'
 import type { LogConfig } from '../config/schema.ts'
+import { Stdout } from './stdout.ts'
 
 export type LogLevel = LogConfig['level']
 
@@ -20,20 +21,16 @@ export interface LineSink {
 }
 
 export type Output = LineSink & {
-  /** Writes what is still buffered; for the moment before the process exits. */
+  /** Writes what is still buffered, as far as that can be done soon; for the moment before the process exits. */
   flush(): void
 }
-
-/** Bytes that may wait for a slow reader of stdout before lines are dropped: memory must stay bounded. */
-const STDOUT_BUFFER = 64 * 1024 * 1024
 
 /** Fields that must never be readable in a log. */
 const SECRETS = ['secret', 'token', 'tokens', 'password', 'authorization', 'cookie', 'set-cookie']
 
 /** Standard output; never blocks on a slow reader. */
 export function openStdout(): Output {
-  const stream = pino.destination({ fd: 1, sync: false, maxLength: STDOUT_BUFFER })
-  return { write: lines => stream.write(lines), flush: () => stream.flushSync() }
+  return new Stdout()
 }
 
 /** A log with JSON lines, or with readable ones if `readable`. */
