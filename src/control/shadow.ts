@@ -36,6 +36,8 @@ export class Shadow {
   #rows = 0
   #lastRing = 0
   #setups: MirrorSetup[] = []
+  /** Rows that became another's and of which no shadow worker has heard yet: in the rings they mean who had them before. */
+  readonly #fresh = new Set<number>()
   readonly #thread: SideThread<ToShadow, FromShadow>
 
   constructor(options: ShadowOptions) {
@@ -61,7 +63,7 @@ export class Shadow {
         onStart: () => {
           for (const [worker, { ring }] of this.#rings) this.#thread.post({ type: 'ring', worker, ring })
         },
-        onReplace: () => this.#tell([]),
+        onReplace: () => this.#tell(),
         onCrash: () => this.#onCrash(),
       },
     )
@@ -97,8 +99,9 @@ export class Shadow {
       counters.zero(region, rows.fresh)
       if (this.#setups.length > 0) this.#thread.start()
     }
+    if (this.#thread.isStarted) for (const row of rows.fresh) this.#fresh.add(row)
     // One that waits to be replaced gets the mirrors at its start.
-    await this.#tell(rows.fresh)
+    await this.#tell()
   }
 
   /** The config is in force on all workers: where it mirrors nothing, nobody is needed any more. */
@@ -110,12 +113,14 @@ export class Shadow {
   async stop(): Promise<void> {
     this.#setups = []
     this.#rings.clear()
+    this.#fresh.clear()
     await this.#thread.stop()
   }
 
   /** Waits until the one that runs knows the mirrors. */
-  async #tell(fresh: number[]): Promise<void> {
+  async #tell(): Promise<void> {
     const { counters, region, log } = this.#options
+    const fresh = [...this.#fresh]
     const message = this.#configuration(fresh)
     const how = await this.#thread.ask(
       number => ({ ...message, number }),
@@ -123,6 +128,7 @@ export class Shadow {
       // It counts there from now on, even when it says so late.
       () => {
         if (message.cells !== null) counters.regions[region] = new Float64Array(message.cells)
+        for (const row of fresh) this.#fresh.delete(row)
       },
     )
     if (how === 'late') log.warn({}, 'the shadow worker did not answer; mirrors start when it does')

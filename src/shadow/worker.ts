@@ -49,6 +49,7 @@ function configure(message: Configure): void {
     region.cells = grown
   }
   live.adopt(message.live)
+  if (message.fresh.length > 0) finishOld(message)
   mirrors.configure(message.mirrors, message.fresh)
   post({ type: 'configured', number: message.number })
   if (isConfigured) return
@@ -60,6 +61,17 @@ function configure(message: Configure): void {
     // Without this nothing works; the next life may do better.
     process.exit(1)
   })
+}
+
+/** Rows become another's: what lies in the rings by now is for who had them before, and must not go to who has them next. */
+function finishOld({ mirrors: setups, fresh }: Configure): void {
+  // This life never knew who had them, only whose rows are the same as before.
+  if (!isConfigured)
+    mirrors.configure(
+      setups.filter(({ row }) => !fresh.includes(row)),
+      [],
+    )
+  for (const [worker, feed] of feeds) readRing(worker, feed, Number.POSITIVE_INFINITY)
 }
 
 async function readRings(): Promise<void> {
