@@ -207,6 +207,25 @@ test('answers are whole or look broken, and a client that leaves ends the reques
   await poll(() => isLeft, 'the end of the request upstream')
 })
 
+test('clients that leave before an answer keep no connection to the endpoint', async () => {
+  let left = 0
+  const app = await startApp((response, { url }) => {
+    if (url === '/') response.end('green')
+    else response.on('close', () => left++)
+  })
+  // Much longer than the test may take.
+  const { turnout, admin } = await start({ endpoints: [app.url] }, { timeouts: { firstByte: '10m' } })
+  // As many as there may be connections.
+  const leavers = Array.from({ length: 64 }, (_, i) => {
+    const client = new RawClient(Number(new URL(turnout.adminUrl).port))
+    return client.write(`GET /preview/shop/green/${i + 1} HTTP/1.1\r\nHost: localhost\r\n\r\n`)
+  })
+  await poll(() => app.seen.length === 64, 'all requests at the endpoint')
+  for (const leaver of leavers) leaver.destroy()
+  await poll(() => left === 64, 'the end of all requests at the endpoint')
+  expect((await admin.get('/preview/shop/green/')).text).toBe('green')
+})
+
 test('healthy endpoints are asked in turns, others only when there are none', async () => {
   const [first, second] = [await startApp(), await startApp()]
   const sick = await startApp(response => void response.writeHead(500).end('sick'))

@@ -39,6 +39,16 @@ test('with sticky: move they move at once, and so do users of a rule', async () 
   expect(await pinned()).toBe('blue')
 })
 
+test('with sticky: keep a version that leaves the config waits for nobody', async () => {
+  const { green, turnout, traffic } = await startShop({ deadline: '1h', sticky: 'keep' })
+  await traffic.cutover('green')
+  expect(await turnout.reload(shop({ green }, { traffic: { sticky } }, { workers: 1 }))).toBe('applied')
+  await poll(
+    () => turnout.log.some(({ msg }) => msg.startsWith('version shop/blue is drained')),
+    'the end of the drain',
+  )
+})
+
 test('with sticky: keep they stay until the deadline, and what they began may finish', async () => {
   const { blue, turnout, cookie, pinned, traffic } = await startShop({ deadline: '2s', sticky: 'keep' })
   const { drains } = await traffic.cutover('green')

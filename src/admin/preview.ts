@@ -1,8 +1,9 @@
 // `/preview/{service}/{version}/…`: a request straight to one version, so that it can be tried before any user gets
 // it. The version's header edits apply; routes, the split, retries and limits do not, and nothing is counted.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { Agent } from 'undici'
+import { Agent, type Dispatcher } from 'undici'
 import type { ServiceConfig, VersionConfig } from '../config/schema.ts'
 import { parseDuration } from '../config/units.ts'
 import { checkVersion, serviceOf } from '../control/written-service.ts'
@@ -28,6 +29,8 @@ const PREFIX = '/preview/:service/:version'
 /** What a request is a preview of. */
 type Preview = { service: ServiceConfig; version: VersionConfig; endpoint: string }
 
+type Done = (error: Error | null, answer: Dispatcher.ResponseData<null>) => void
+
 declare module 'fastify' {
   interface FastifyRequest {
     preview: Preview
@@ -43,6 +46,13 @@ export async function addPreview(app: FastifyInstance, { revisions, health }: Ad
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   let turn = 0
+  // The proxy asks while the handler runs, and would go on asking for clients that have left.
+  const clients = new AsyncLocalStorage<AbortSignal>()
+  const endpoints = {
+    request: (options: Dispatcher.RequestOptions<null>, done: Done) =>
+      agent.request({ ...options, signal: clients.getStore() }, done),
+    destroy: () => agent.destroy(),
+  }
 
   app.addHook('onRequest', async request => {
     const { service: serviceName, version: versionName } = request.params as Record<string, string>
@@ -61,7 +71,7 @@ export async function addPreview(app: FastifyInstance, { revisions, health }: Ad
     prefix: PREFIX,
     upstream: '',
     // It takes any object with undici's `request`; its types know undici 7 only.
-    undici: agent as never,
+    undici: endpoints as never,
     proxyPayloads: false,
     internalRewriteLocationHeader: false,
     disableRequestLogging: true,
@@ -71,14 +81,18 @@ export async function addPreview(app: FastifyInstance, { revisions, health }: Ad
       const { service } = request.preview
       // The version decides about its answers.
       reply.removeHeader('cache-control').removeHeader('x-content-type-options')
-      // Empty means the path that came to the proxy, and that is the admin API's.
-      return reply.from(dest === '' ? '/' : dest, {
-        ...options,
-        timeout: parseDuration(service.timeouts.firstByte),
-        // It would repeat what the endpoint answers with 503, and wait in between.
-        retryDelay: () => null,
-        onError: onFailure as never,
-      })
+      const left = new AbortController()
+      reply.raw.once('close', () => left.abort())
+      return clients.run(left.signal, () =>
+        // Empty means the path that came to the proxy, and that is the admin API's.
+        reply.from(dest === '' ? '/' : dest, {
+          ...options,
+          timeout: parseDuration(service.timeouts.firstByte),
+          // It would repeat what the endpoint answers with 503, and wait in between.
+          retryDelay: () => null,
+          onError: onFailure as never,
+        }),
+      )
     },
     replyOptions: {
       getUpstream: request => (request as FastifyRequest).preview.endpoint,

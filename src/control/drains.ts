@@ -198,6 +198,8 @@ export class Drains {
       if (!isKnown && outcome === null) {
         // What a version that left the config has open still ends at its deadlines, on each replica by itself.
         followed.fleet = null
+        // Nobody is led there any more.
+        followed.keepsPinned = false
         continue
       }
       this.#followed.delete(key)
