@@ -114,6 +114,18 @@ test.for([
   expect(await a.drained()).toMatchObject({ completed: 0, lost: 0 })
 })
 
+test('what a replica had open that died together with what Redis had is lost', async () => {
+  const { redis, a, b, both } = await two()
+  b.request('blue')
+  both(2)
+  await poll(() => a.blue.inFlight === 1, 'that a knows of it')
+  await b.die()
+  await redis.cli('flushall')
+  expect(await a.drained()).toMatchObject({ inFlight: 0, completed: 0, forced: 0, lost: 1 })
+  expect(a.seen().gone).toEqual(['b'])
+  expect(a.told('replica').at(-1)).toBe('replica b is gone: it was silent for longer than its lease of 1500 ms')
+})
+
 test('what a replica counted stays when it leaves', async () => {
   const { a, b, both } = await two()
   a.request('blue')

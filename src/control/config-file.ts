@@ -15,12 +15,12 @@ export class ConfigFile {
   readonly path: string
   readonly reloads: Record<ReloadOutcome, number> = { applied: 0, unchanged: 0, invalid: 0, refused: 0, failed: 0 }
   lastReloadSuccessful = true
-  /** A reload failed because Redis is away, and is to be made once it is back. */
-  isOwed = false
   /** What it said when it was last brought into force, or found to be known, by a reload; null = there was none. */
   #reloaded: LoadedFile | null = null
   readonly #env: Env
   readonly #log: Log
+  /** What the other replicas are to be offered: what was loaded last, or what the file says by then; null = nothing. */
+  #owed: 'loaded' | 'file' | null = 'loaded'
   #reloading: Promise<ReloadOutcome> | null = null
   #reloadAgain: Promise<ReloadOutcome> | null = null
 
@@ -28,6 +28,11 @@ export class ConfigFile {
     this.path = path
     this.#env = env
     this.#log = log
+  }
+
+  /** The other replicas are still to be offered it: that of the start, or a reload that failed as Redis is away. */
+  get isOwed(): boolean {
+    return this.#owed !== null
   }
 
   /** Reads it for the first time. Throws an InvalidConfig. */
@@ -63,10 +68,12 @@ export class ConfigFile {
   }
 
   async #reload(revisions: Revisions): Promise<ReloadOutcome> {
-    this.isOwed = false
+    // What an earlier one owes this one brings.
+    if (this.#owed === 'file') this.#owed = 'loaded'
     const outcome = await this.#loadAndApply(revisions).catch((error): ReloadOutcome => {
-      this.isOwed = error instanceof Refusal && error.code === 'redis_unavailable'
-      const then = this.isOwed ? ' until Redis is back' : ''
+      const isAway = error instanceof Refusal && error.code === 'redis_unavailable'
+      if (isAway) this.#owed = 'file'
+      const then = isAway ? ' until Redis is back' : ''
       const [fields, message] = described(error, `config could not be applied, the running revision stays${then}`)
       this.#log.error({ revision: revisions.current.number, ...fields }, message)
       return 'failed'
@@ -117,18 +124,19 @@ export class ConfigFile {
    * that had to wait, becomes their next revision if it is new to them. Throws a Refusal.
    */
   async settle(revisions: Revisions, first: LoadedFile): Promise<void> {
-    if (this.isOwed) {
-      // Before it is read: a reload may fail meanwhile that read more.
-      this.isOwed = false
-      try {
-        this.#count(await this.#loadAndApply(revisions))
-      } catch (error) {
-        this.isOwed = true
-        throw error
-      }
-      return
+    const owed = this.#owed
+    // Before it is read: a reload may fail meanwhile that read more.
+    this.#owed = null
+    try {
+      if (owed === 'file') this.#count(await this.#loadAndApply(revisions))
+      else await this.#offerLoaded(revisions, this.#reloaded ?? first)
+    } catch (error) {
+      this.#owed ??= owed ?? 'loaded'
+      throw error
     }
-    const loaded = this.#reloaded ?? first
+  }
+
+  async #offerLoaded(revisions: Revisions, loaded: LoadedFile): Promise<void> {
     const fileHash = hashOf(loaded)
     if (fileHash !== revisions.fileHash) await this.#offer(revisions, loaded, fileHash)
   }

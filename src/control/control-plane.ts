@@ -151,10 +151,8 @@ export class ControlPlane {
    * Reads the file again and brings it into force; where replicas share it and Redis is away, once more when it is
    * back. Never throws; the outcome is logged and counted.
    */
-  async reload(): Promise<ReloadOutcome> {
-    const outcome = await this.#file.reload(this.revisions)
-    if (this.#file.isOwed) this.#membership?.offerAgain()
-    return outcome
+  reload(): Promise<ReloadOutcome> {
+    return this.#file.reload(this.revisions)
   }
 
   /**
@@ -192,8 +190,12 @@ export class ControlPlane {
     const { shared, revisions, first } = this.#parts!
     if (shared === null) return null
     const { readyWithout } = file.config.redis!
-    const settle = () => this.#file.settle(revisions, file)
-    return new Membership({ shared, revisions, settle, readyWithout, isNew: first.isNew, log: this.#log })
+    return new Membership({
+      ...{ shared, revisions, readyWithout, log: this.#log },
+      isOwed: () => this.#file.isOwed,
+      settle: () => this.#file.settle(revisions, file),
+      isNew: first.isNew,
+    })
   }
 
   async #startAdmin(): Promise<void> {

@@ -8,12 +8,13 @@ import type { Problem } from '../config/problems.ts'
 import type { Config } from '../config/schema.ts'
 import type { Log } from '../observe/log.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
-import { type RevisionRow, type Store, StoreError } from '../store/sqlite.ts'
+import type { Store } from '../store/sqlite.ts'
 import { described, OperatorError, Refusal } from './errors.ts'
-import { type Event, type Events, eventRow } from './events.ts'
+import type { Events } from './events.ts'
 import type { First } from './first-revision.ts'
 import { FIXED_KEYS, withOwn } from './fixed-keys.ts'
-import { type Adopted, type Behind, Following, type History } from './replicas/following.ts'
+import { type Adopted, KeptRevisions } from './kept-revisions.ts'
+import { type Behind, Following, type History } from './replicas/following.ts'
 import type { SharedRevisions } from './replicas/shared-revisions.ts'
 import { type Change, identityOf, rowOf, type Source, type StoredRevision, storedRevision } from './stored-revision.ts'
 import { isTrafficState, leavingOf, type TrafficState, tidied } from './traffic-state.ts'
@@ -74,11 +75,11 @@ export type RevisionsOptions = {
 
 export class Revisions {
   readonly #options: RevisionsOptions
+  readonly #kept: KeptRevisions
   readonly #listeners: CommitListener[] = []
   /** Null where turnout is alone. */
   readonly #following: Following | null
   #current: Revision
-  #isFileForgotten = false
   #isStopping = false
   #isLeaving = false
   #tail: Promise<unknown> = Promise.resolve()
@@ -87,8 +88,10 @@ export class Revisions {
   constructor(options: RevisionsOptions) {
     this.#options = options
     const { first, shared, log, events } = options
+    const kept = new KeptRevisions(options)
+    this.#kept = kept
     this.#current = first.revision
-    this.#following = shared && new Following({ shared, log, events, first, history: this.#history() })
+    this.#following = shared && new Following({ shared, log, events, first, kept, history: this.#history() })
   }
 
   /** The revision in force; while turnout starts, the one that will be. */
@@ -128,12 +131,12 @@ export class Revisions {
 
   /** Hash of the config file that was loaded last, whatever was changed since. */
   get fileHash(): string | null {
-    return asked(() => this.#options.store.fileHash())
+    return this.#kept.fileHash
   }
 
   /** What was in force gave way to what others share, who may not know the config file that was loaded here. */
   get isFileForgotten(): boolean {
-    return this.#isFileForgotten
+    return this.#kept.isFileForgotten
   }
 
   /** Starts the workers with the first revision, and stores it if it is new. */
@@ -152,7 +155,7 @@ export class Revisions {
 
   /** Newest first; with `before` only those with a lower number. */
   list(options: { limit: number; before?: number }): RevisionSummary[] {
-    return asked(() => this.#options.store.revisions(options)).map(line => ({
+    return this.#kept.list(options).map(line => ({
       ...line,
       source: line.source as Source,
       inForce: line.number === this.#current.number,
@@ -161,7 +164,7 @@ export class Revisions {
 
   /** A revision that is still kept. */
   get(number: number): StoredRevision | null {
-    const row = asked(() => this.#options.store.revision(number))
+    const row = this.#kept.get(number)
     return row && storedRevision(row)
   }
 
@@ -261,17 +264,8 @@ export class Revisions {
 
   /** What following may do here. */
   #history(): History {
-    const { store } = this.#options
     return {
       current: () => this.#current,
-      get: number => asked(() => store.revision(number)),
-      sharedAs: () => {
-        const { prefix, fleet } = asked(() => store.sharedAs())
-        return prefix === this.#current.config.redis!.prefix ? { fleet } : null
-      },
-      saveShared: fleet => asked(() => store.saveSharedAs(this.#current.config.redis!.prefix, fleet)),
-      fileHash: () => this.fileHash,
-      files: () => asked(() => store.files()),
       served: row => {
         const revision = storedRevision(row)
         if (!isTrafficState(revision.state)) {
@@ -366,41 +360,18 @@ export class Revisions {
 
   /** From here on it is the one in force, and nothing can go wrong any more. */
   #store(revision: Revision): void {
-    const { store, events } = this.#options
-    const row = rowOf(revision)
-    const event = this.#eventOf(row)
-    asked(() => store.saveRevision(row, eventRow(event)))
-    if (row.fileHash !== null) this.#isFileForgotten = false
+    this.#kept.save(rowOf(revision))
     this.#current = revision
-    events.deliver(event)
   }
 
   /** The same of what other replicas published; `revision` is the last of them. */
-  #storeAdopted({ rows, forgetFile }: Adopted, revision: Revision): void {
-    const { store, events, log } = this.#options
-    const from = rows[0]!.number
-    const replaced = asked(() => store.lastRevision()) - from + 1
-    if (replaced > 0) {
-      log.warn({ from }, `${replaced} revisions of this replica are replaced by those that the others share`)
-    }
-    const told = rows.map(row => this.#eventOf(row))
-    asked(() => store.adoptRevisions(withOwnKeys(rows, this.#current.document), told.map(eventRow), forgetFile))
-    this.#isFileForgotten ||= forgetFile
+  #storeAdopted(adopted: Adopted, revision: Revision): void {
+    this.#kept.adopt(adopted, this.#current.document)
     this.#current = revision
-    for (const event of told) events.deliver(event)
-  }
-
-  #eventOf({ number, time, actor, reason, service, summary }: RevisionRow): Event {
-    return this.#options.events.draft(
-      { kind: 'revision', actor, reason, service: service ?? undefined, revision: number, message: summary },
-      time,
-    )
   }
 
   #storeHash(fileHash: string | null): void {
-    if (fileHash === null) return
-    asked(() => this.#options.store.saveFileHash(fileHash))
-    this.#isFileForgotten = false
+    if (fileHash !== null) this.#kept.saveFileHash(fileHash)
   }
 
   #tell(revision: Revision, before: Revision | null): void {
@@ -411,20 +382,5 @@ export class Revisions {
         this.#options.log.error({ revision: revision.number, err: error }, 'unexpected error after a commit')
       }
     }
-  }
-}
-
-/** The rows with the fixed keys of `own`; one at a time, because there may be a thousand large ones. */
-function* withOwnKeys(rows: readonly RevisionRow[], own: Json): Iterable<RevisionRow> {
-  for (const row of rows) yield { ...row, document: JSON.stringify(withOwn(JSON.parse(row.document) as Json, own)) }
-}
-
-/** What the store answers; that it cannot is a refusal. */
-function asked<T>(question: () => T): T {
-  try {
-    return question()
-  } catch (error) {
-    if (error instanceof StoreError) throw new Refusal('store_failed', error.message, { cause: error })
-    throw error
   }
 }

@@ -44,8 +44,12 @@ export async function startReplica(options: ReplicaOptions, wait = 20_000): Prom
   const { revisions, store } = opened
   const log = createLog('debug', { write: line => opened.log.push(JSON.parse(line)) })
   const file = new ConfigFile('turnout.yaml', env, log)
-  const settle = () => file.settle(revisions, parsed)
-  const membership = new Membership({ shared, revisions, settle, readyWithout, isNew: opened.first.isNew, log: silent })
+  const membership = new Membership({
+    ...{ shared, revisions, readyWithout, log: silent },
+    isOwed: () => file.isOwed,
+    settle: () => file.settle(revisions, parsed),
+    isNew: opened.first.isNew,
+  })
   let isOpen = true
   const close = async () => {
     if (!isOpen) return

@@ -283,8 +283,10 @@ export function sharedStoreSuite(url: () => string): void {
       const report = JSON.stringify({ name: 'a"}\n', nested: { expires: 1, report: '}' } })
       expect(await beat(a, { id: 'a', report, leaseMs: 5000 })).toEqual({
         head: { number: 4, time: four.time, actor: four.actor },
+        isNew: true,
         replicas: [{ id: 'a', report, leaseMs: 5000 }],
       })
+      expect((await beat(a, { id: 'a', report, leaseMs: 5000 })).isNew).toBe(false)
       const { replicas } = await beat(b, { id: 'b', report: '{}', leaseMs: 300_000 })
       expect(replicas.map(({ id, report }) => [id, report]).toSorted()).toEqual([
         ['a', report],

@@ -7,6 +7,7 @@ import type { RevisionRow } from '../../store/sqlite.ts'
 import { described, Refusal } from '../errors.ts'
 import type { Events } from '../events.ts'
 import type { First } from '../first-revision.ts'
+import type { Adopted, KeptRevisions } from '../kept-revisions.ts'
 import type { Revision } from '../revisions.ts'
 import { identityOf, rowOf } from '../stored-revision.ts'
 import type { Plan, SharedRevisions } from './shared-revisions.ts'
@@ -14,18 +15,9 @@ import type { Plan, SharedRevisions } from './shared-revisions.ts'
 /** A revision that the other replicas have and this one cannot apply. */
 export type Behind = { revision: number; message: string; since: string }
 
-/** What this replica has, and what may be done with it. */
+/** What is in force here, and what may be done with it. */
 export interface History {
   current(): Revision
-  get(number: number): RevisionRow | null
-  /** The stream with which it was one last, by its name (null = it had none); null = there was none. */
-  sharedAs(): { fleet: string | null } | null
-  /** It is one with that stream now. */
-  saveShared(fleet: string | null): void
-  /** Hash of the config file that was loaded last. */
-  fileHash(): string | null
-  /** Hashes of the config files that became revisions; the latest last. */
-  files(): { hash: string; number: number }[]
   /** A shared revision with the fixed keys and in the environment of this replica. Throws a Refusal. */
   served(row: RevisionRow): Revision
   /** Before anything runs: this one is the first. */
@@ -36,19 +28,14 @@ export interface History {
   storeAdopted(adopted: Adopted, revision: Revision): void
 }
 
-/** Revisions of other replicas, oldest first. */
-export type Adopted = {
-  rows: readonly RevisionRow[]
-  /** These replicas may not know the config file that this one has loaded. */
-  forgetFile: boolean
-}
-
 type AdoptPlan = Extract<Plan, { kind: 'adopt' }>
 /** Brings a revision into force; throws where it cannot. */
 type Bring = (adopted: Adopted, revision: Revision) => Promise<void>
 
 export type FollowingOptions = {
   shared: SharedRevisions
+  /** What this replica has. */
+  kept: KeptRevisions
   history: History
   first: First
   events: Pick<Events, 'publish'>
@@ -131,14 +118,23 @@ export class Following {
   }
 
   #plan(): Promise<Plan> {
-    const { shared, history } = this.#options
-    const sharedAs = history.sharedAs()
+    const { shared, kept, history } = this.#options
+    const sharedAs = this.#sharedAs
     return shared.plan({
       current: identityOf(history.current()),
-      get: number => history.get(number),
+      get: number => kept.get(number),
       wasShared: sharedAs !== null,
       fleet: sharedAs?.fleet ?? null,
     })
+  }
+
+  /** The stream with which this replica was one last, by its name (null = it had none); null = there was none. */
+  get #sharedAs(): { fleet: string | null } | null {
+    return this.#options.kept.sharedAs(this.#prefix)
+  }
+
+  get #prefix(): string {
+    return this.#options.history.current().config.redis!.prefix
   }
 
   /**
@@ -182,7 +178,7 @@ export class Following {
     const { history } = this.#options
     const newest = rows.at(-1)!
     // Those it was one with before know its file, or lost it with what was changed before they went on.
-    const before = history.sharedAs()
+    const before = this.#sharedAs
     const isOther = before === null || (before.fleet !== null && before.fleet !== fleet)
     const forgetFile = !continues && isOther
     let failure: Refusal | null = null
@@ -201,11 +197,11 @@ export class Following {
 
   /** Publishes what Redis has lost, behind what it has; another replica may do so too. */
   async #giveBack(after: Identity): Promise<void> {
-    const { shared, history } = this.#options
+    const { shared, kept, history } = this.#options
     const { number: newest } = history.current()
     let expected = after
     for (let number = after.number + 1; number <= newest; number++) {
-      const row = number === newest ? rowOf(history.current()) : history.get(number)
+      const row = number === newest ? rowOf(history.current()) : kept.get(number)
       // Its history may have gaps.
       if (row === null) continue
       if (!(await shared.publish(row, expected))) return
@@ -213,22 +209,22 @@ export class Following {
       expected = row
     }
     // The file that no revision stands for, if there is one, was lost with them.
-    const file = history.fileHash()
+    const file = kept.fileHash
     if (file === null || (await shared.fileStanding(file)).isKnown) return
     await shared.rememberFile(file, newest)
   }
 
   /** Publishes what is in force as the first revision, in place of `seed` if any; another replica may do so too. */
   async #begin(seed: Identity | null): Promise<void> {
-    const { shared, history } = this.#options
-    const sharedAs = history.sharedAs()
+    const { shared, kept, history } = this.#options
+    const sharedAs = this.#sharedAs
     if (sharedAs === null && shared.isJustBack) {
       const text = 'Redis is back and empty, which other replicas may change in a moment; nothing was changed'
       throw new Refusal('redis_unavailable', text)
     }
     const current = history.current()
-    const files = history.files()
-    for (const hash of [current.fileHash, history.fileHash()]) {
+    const files = kept.files()
+    for (const hash of [current.fileHash, kept.fileHash]) {
       const isKnown = files.some(file => file.hash === hash)
       if (hash !== null && !isKnown) files.push({ hash, number: current.number })
     }
@@ -243,11 +239,11 @@ export class Following {
 
   /** Stores what is in force and shared now, where that was not the case before. */
   #keep(fleet: string | null): void {
-    const { history } = this.#options
+    const { kept, history } = this.#options
     if (this.isProvisional) history.store(history.current())
     this.isProvisional = false
-    const sharedAs = history.sharedAs()
-    if (sharedAs === null || sharedAs.fleet !== fleet) history.saveShared(fleet)
+    const sharedAs = this.#sharedAs
+    if (sharedAs === null || sharedAs.fleet !== fleet) kept.saveShared(this.#prefix, fleet)
   }
 
   #fallBehind(revision: number, { message }: Refusal): void {

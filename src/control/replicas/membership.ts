@@ -13,7 +13,9 @@ export type MembershipOptions = {
     Revisions,
     'current' | 'behind' | 'follow' | 'hasJoined' | 'isAgreed' | 'isProvisional' | 'isFileForgotten'
   >
-  /** Offers the config file; throws when that has to wait. */
+  /** There is a config file to offer. */
+  isOwed: () => boolean
+  /** Offers it; throws when that has to wait. */
   settle: () => Promise<void>
   readyWithout: 'known' | 'always' | 'never'
   /** It was started with nothing of its own. */
@@ -24,8 +26,6 @@ export type MembershipOptions = {
 export class Membership {
   readonly #options: MembershipOptions
   #hasBegun = false
-  /** The file was offered. */
-  #isOffered = false
   /** It once served the newest that replicas share. */
   #wasUpToDate = false
   /** Why the file was not offered the last time. */
@@ -61,14 +61,10 @@ export class Membership {
     return identityOf(this.#options.revisions.current)
   }
 
-  /** There is a file to offer again, as soon as the others can be asked. */
-  offerAgain(): void {
-    this.#isOffered = false
-  }
-
   /** The file was offered to those whose revisions are in force. */
   get #isSettled(): boolean {
-    return this.#isOffered && !this.#options.revisions.isFileForgotten
+    const { isOwed, revisions } = this.#options
+    return !isOwed() && !revisions.isFileForgotten
   }
 
   /** Why clients should not be sent here yet; null when they may. */
@@ -101,12 +97,8 @@ export class Membership {
 
   async #offerFile(): Promise<void> {
     try {
-      if (this.#isSettled) return
-      // Before that, because a reload may fail meanwhile which has to be made again.
-      this.#isOffered = true
-      await this.#options.settle()
+      if (!this.#isSettled) await this.#options.settle()
     } catch (error) {
-      this.#isOffered = false
       const [fields, message] = described(error, 'the config file is not offered to the other replicas yet')
       if (message !== this.#failure) this.#options.log.warn(fields, message)
       this.#failure = message

@@ -2,7 +2,7 @@
 // What must be known at once is told as news besides; who misses it knows with its next beat, a second later.
 
 import type { Log } from '../../observe/log.ts'
-import { beat } from '../../store/redis/beat.ts'
+import { type Beat, beat } from '../../store/redis/beat.ts'
 import { leave } from '../../store/redis/leave.ts'
 import { RedisError } from '../../store/redis/redis-error.ts'
 import { RETURN_MS, type SharedStore } from '../../store/redis/shared-store.ts'
@@ -20,7 +20,10 @@ const JITTER = 0.1
 const SOON = 20
 /** Least time, in ms, between two beats. */
 const PAUSE = 50
-/** How long, in ms, an earlier run of the same store is shown after its lease: long enough for all to have seen it. */
+/**
+ * How long, in ms, one that Redis need not or cannot remember is shown: an earlier run of the same store after its
+ * lease, and one that died while Redis lost what it had. Long enough for all to have seen it.
+ */
 const FORMER = 60_000
 /** So many of those that left are known: far more than leave while an answer that lists them is on its way. */
 const LEFT_MOST = 100
@@ -48,6 +51,8 @@ type Known = OtherReplica & {
   hasBeaten: boolean
   /** Since when Redis does not know it, on the clock of `performance.now()`; null = it does. */
   absentSince: number | null
+  /** That is because Redis has lost what it had. */
+  isForgotten: boolean
 }
 
 export class Replicas implements Fleet {
@@ -228,9 +233,10 @@ export class Replicas implements Fleet {
     this.#hasNews = false
     try {
       const own = self.report(++this.#beats)
-      const { head, replicas } = await beat(shared, { id, report: JSON.stringify(own), leaseMs })
+      const answer = await beat(shared, { id, report: JSON.stringify(own), leaseMs })
+      const { head } = answer
       this.#head = head?.number ?? 0
-      this.#read(replicas, own)
+      this.#read(answer, own)
       this.#forgetFormer()
       this.askedAt = begun
       this.changes++
@@ -246,7 +252,7 @@ export class Replicas implements Fleet {
   }
 
   /** Takes in how the others are. */
-  #read(replicas: readonly { id: string; report: string; leaseMs: number }[], own: ReplicaState): void {
+  #read({ replicas, isNew: isEmptied }: Beat, own: ReplicaState): void {
     const now = performance.now()
     const isFirst = this.#answeredAt === Number.NEGATIVE_INFINITY
     this.#answeredAt = now
@@ -264,13 +270,17 @@ export class Replicas implements Fleet {
       // After an outage of Redis, or before this replica knew the other one, a lease may have ended without a death.
       const isGone = isExpired && (hasBeaten || isSettled || before?.isGone === true)
       const lease = { isExpired, isGone, leaseEnd: now + leaseMs }
-      others.set(id, { ...read, ...lease, label: '', beats, hasBeaten, absentSince: null })
+      others.set(id, { ...read, ...lease, label: '', beats, hasBeaten, absentSince: null, isForgotten: false })
     }
     for (const [id, before] of this.#others) {
-      if (others.has(id) || this.#left.has(id) || before.isGone) continue
-      // A Redis that was emptied has forgotten everybody, and they come back. Who does not has left.
+      if (others.has(id) || this.#left.has(id) || (before.isGone && !before.isForgotten)) continue
+      // A Redis that was emptied has forgotten everybody, and they come back. Who does not has died; else it has left.
       const absentSince = before.absentSince ?? now
-      if (now - absentSince < own.leaseMs + RETURN_MS) others.set(id, { ...before, absentSince })
+      const isForgotten = before.absentSince === null ? isEmptied : before.isForgotten
+      const absent = { ...before, absentSince, isForgotten }
+      const lateMs = now - absentSince - own.leaseMs - RETURN_MS
+      if (lateMs < 0) others.set(id, absent)
+      else if (isForgotten && lateMs < FORMER) others.set(id, { ...absent, isExpired: true, isGone: true })
     }
     const known = this.#others
     this.#others = others
@@ -284,6 +294,7 @@ export class Replicas implements Fleet {
     const store = own.slice(0, own.lastIndexOf('-') + 1)
     for (const [id, { leaseEnd }] of this.#others) {
       if (!id.startsWith(store) || performance.now() - leaseEnd < leaseMs + formerMs) continue
+      this.#others.delete(id)
       leave(shared, id).catch(error => {
         if (!(error instanceof RedisError)) log.error({ err: error }, 'unexpected error, trying again')
       })

@@ -7,6 +7,8 @@ import { type Identity, type LuaIdentity, readIdentity, STREAM } from './stream.
 export type Beat = {
   /** The newest revision; null = there is none. */
   head: Identity | null
+  /** This replica was not known: it has just begun, or Redis has lost what it had. */
+  isNew: boolean
   /**
    * Of every replica, this one included; `leaseMs` is what is left of its lease, 0 or less = it is gone for that
    * long. Those that are gone are shown for an hour.
@@ -24,7 +26,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function entry(expires, report)
   return '{"expires":' .. string.format('%.0f', expires) .. ',"report":' .. report .. '}'
 end
-redis.call('HSET', KEYS[1], ARGV[1], entry(now + ARGV[2], ARGV[3]))
+local added = redis.call('HSET', KEYS[1], ARGV[1], entry(now + ARGV[2], ARGV[3]))
 local replicas = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
@@ -37,7 +39,7 @@ for i = 1, #all, 2 do
   end
 end
 local head = newest(KEYS[2])
-return { head and identity(head) or false, replicas }
+return { head and identity(head) or false, replicas, added }
 `)
 
 /** Throws a RedisError; one of another reason than `full` means that Redis is of no use now. */
@@ -45,9 +47,10 @@ export function beat(store: SharedStore, replica: { id: string; report: string; 
   const { id, report, leaseMs } = replica
   return store.run(async (redis, keys) => {
     const answer = await runScript(redis, SCRIPT, [keys.replicas, keys.revisions], [id, leaseMs, report, SHOWN_MS])
-    const [head, replicas] = answer as [LuaIdentity | null, [string, number, string][]]
+    const [head, replicas, added] = answer as [LuaIdentity | null, [string, number, string][], number]
     return {
       head: head && readIdentity(head),
+      isNew: added === 1,
       replicas: replicas.map(([id, leaseMs, report]) => ({ id, leaseMs, report })),
     }
   }, true)
