@@ -148,6 +148,24 @@ test('names from elsewhere cannot steer the terminal', async () => {
   expect(await failure(`http://${await answering(bytes)}`)).toBe('?[2Jgone')
 })
 
+test.for([
+  [
+    'the path is one too long',
+    '404 Not Found',
+    '{"code":"not_found","detail":"Nothing answers GET /v1/v1/services."}',
+    'Nothing answers GET /v1/v1/services.\nIf the address has a path, is it one too many? If not: turnout there is older ' +
+      'than this command. Use the one that came with it.',
+  ],
+  [
+    'turnout does not know that there may be replicas',
+    '400 Bad Request',
+    '{"code":"invalid_request","detail":"?wait is not known.","errors":[{"path":"?wait","message":"is not known."}]}',
+    '?wait is not known.\nturnout there is older than this command. Use the one that came with it.',
+  ],
+] as const)('%s', async ([, status, body, message]) => {
+  expect(await failure(`http://${await answering(json(status, 'application/problem+json', body))}`)).toBe(message)
+})
+
 test('healthcheck: nothing listens, or nothing answers', async () => {
   const refused = await turnout(['healthcheck', '--admin', 'http://127.0.0.1:1'])
   expect(refused).toEqual({
@@ -168,5 +186,15 @@ test('healthcheck: something else answers', async () => {
   expect({ code, stderr }).toEqual({
     code: 1,
     stderr: `turnout: ${url} answered 404, but not as turnout's admin API does.\n`,
+  })
+})
+
+test('healthcheck: a service that answers 200 to any path is no turnout that is ready', async () => {
+  const bytes = 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nshop'
+  const url = `http://${await answering(bytes)}`
+  const { code, stderr } = await turnout(['healthcheck', '--admin', url])
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: `turnout: ${url} answered 200, but not as turnout's admin API does.\n`,
   })
 })

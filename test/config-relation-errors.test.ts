@@ -61,6 +61,21 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '13:14: CONFIG_REFERENCE routes[0].service: there is no service "shopp". Did you mean "shop"?',
   ],
   [
+    'a route where no service is listed, which is the mistake',
+    { 4: 'services: []', 5: '', 6: '', 7: '', 8: '', 9: '', 10: '' },
+    '4:11: CONFIG_EMPTY services: the list is empty. Add at least one entry.',
+  ],
+  [
+    'a route where services are not listed as such, which is the mistake',
+    { 4: 'services: { shop: {} }', 5: '', 6: '', 7: '', 8: '', 9: '', 10: '' },
+    '4:11: CONFIG_TYPE services: expected a list, found a mapping. Write a list, such as [a, b].',
+  ],
+  [
+    'a weight where no version is listed, which is the mistake',
+    { 6: '    versions: []\n    traffic: { split: { weights: { blue: 1 } } }', 7: '', 8: '', 9: '', 10: '' },
+    '6:15: CONFIG_EMPTY services[0].versions: the list is empty. Add at least one entry.',
+  ],
+  [
     'a weight for a version that is none',
     { 10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { split: { weights: { blue: 90, gren: 10 } } }' },
     '11:46: CONFIG_REFERENCE services[0].traffic.split.weights.gren: there is no version "gren". Did you mean "green"?',

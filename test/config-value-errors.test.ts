@@ -27,6 +27,16 @@ const CASES: [name: string, edits: Record<number, string>, problem: string][] = 
     '11:26: CONFIG_TYPE services[0].pool.connections: expected a whole number, found a fraction. Write a whole number.',
   ],
   [
+    'half a worker',
+    { 1: 'workers: 1.5\nlisteners:' },
+    '1:10: CONFIG_TYPE workers: expected a number of workers, found a fraction. Write auto or a whole number from 1 to 256.',
+  ],
+  [
+    'a number that is none',
+    { 10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { split: { weights: { blue: .nan } } }' },
+    '11:42: CONFIG_TYPE services[0].traffic.split.weights.blue: expected a number, found no finite number. Write a number.',
+  ],
+  [
     'text where a number belongs',
     { 10: '        endpoints: ["http://127.0.0.1:9002"]\n    traffic: { split: { weights: { blue: "90" } } }' },
     '11:42: CONFIG_TYPE services[0].traffic.split.weights.blue: expected a number, found text. Write a number.',

@@ -17,6 +17,8 @@ const READABLE = ['application/json', 'application/problem+json', 'application/j
 
 const BROKEN = 'the connection broke'
 
+const OLDER = 'turnout there is older than this command. Use the one that came with it.'
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export type Call = {
@@ -112,8 +114,10 @@ export class AdminClient {
   async notReady(timeout: number): Promise<string | null> {
     const url = this.#url(['readyz'])
     const answer = await this.#send({ method: 'GET', url, headers: {} }, timeout)
-    if (answer.status !== 200 && answer.status !== 503) throw this.#foreign(answer)
-    return answer.status === 200 ? null : answer.text
+    // An upstream behind a listener for clients may answer 200 to any path.
+    if (answer.status === 200 && answer.text.trim() === 'ok') return null
+    if (answer.status !== 503) throw this.#foreign(answer)
+    return answer.text
   }
 
   #url(path: readonly string[]): URL {
@@ -148,7 +152,8 @@ export class AdminClient {
     // The detail of a problem with one error is that error.
     const more = errors.filter(({ message }) => !detail.includes(message))
     const lines = [detail, ...more.map(({ path, message }) => `  ${path}: ${message}`)]
-    const advice = this.#advice(code)
+    // Replicas are waited for since there are any.
+    const advice = errors.some(({ path }) => path === '?wait') ? OLDER : this.#advice(code)
     if (advice !== null) lines.push(advice)
     return new AdminError(lines.join('\n'), answer.text)
   }
@@ -164,6 +169,8 @@ export class AdminClient {
         return "Put an operator's into the environment variable TURNOUT_ADMIN_TOKEN."
       case 'no_healthy_endpoint':
         return '--force does it all the same.'
+      case 'not_found':
+        return `If the address has a path, is it one too many? If not: ${OLDER}`
       default:
         return null
     }

@@ -182,7 +182,7 @@ function reportType(schema: Failed, value: unknown, path: Path, problems: Proble
     problems.error('CONFIG_TYPE', path, `expected ${expected}, found nothing`, 'Give it a value, or remove the key.')
   } else {
     const isUnquoted = schema.type === 'string' && (typeof value === 'number' || typeof value === 'boolean')
-    const isFraction = schema.type === 'integer' && Number.isFinite(value)
+    const isFraction = [schema.type].flat().includes('integer') && Number.isFinite(value)
     const fix = isUnquoted ? 'Put the value in quotes.' : (schema.expected?.how ?? howTo(schema, expected))
     problems.error('CONFIG_TYPE', path, `expected ${expected}, found ${isFraction ? 'a fraction' : kindOf(value)}`, fix)
   }
@@ -234,5 +234,6 @@ function kindOf(value: unknown): string {
   if (value === null) return 'nothing'
   if (typeof value === 'object') return 'a mapping'
   if (typeof value === 'boolean') return 'a boolean'
-  return typeof value === 'number' ? 'a number' : 'text'
+  if (typeof value !== 'number') return 'text'
+  return Number.isFinite(value) ? 'a number' : 'no finite number'
 }

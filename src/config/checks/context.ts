@@ -45,8 +45,8 @@ export function checkReference(
 ): void {
   if (name === undefined || known.includes(name)) return
   const names = known.filter(word => word !== undefined)
-  // While a name is unreadable, the reference may well be to it.
-  if (names.length < known.length) return
+  // While a name is unreadable, the reference may well be to it; where there are none, that is the mistake.
+  if (names.length < known.length || names.length === 0) return
   const unique = [...new Set(names)]
   const some = unique.length > 20 ? `${unique.slice(0, 20).join(', ')} and others` : enumerate(unique, 'and')
   const fix = didYouMean(name, unique, `Known here: ${some}.`)
