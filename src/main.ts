@@ -256,9 +256,18 @@ function readArguments({ options, positionals: names }: Command, args: string[])
 /** What the commands need that operate a running turnout. */
 function operator({ admin, json, reason }: Values) {
   // `turnout cutover … | head -1`: nobody reads on, so nobody watches the drain either.
-  process.stdout.on('error', () => process.exit(2))
+  quitWhenUnread(2)
   const client = new AdminClient({ url: admin as string | undefined, env })
   return { client, screen: new Screen(process.stdout), json: json === true, reason: reason as string | undefined }
+}
+
+/** Ends the process when its output cannot be written: with this code where nobody reads on, else as a failure. */
+function quitWhenUnread(code: number): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(code)
+    process.stderr.write(`turnout: the output could not be written: ${error.message}\n`)
+    process.exit(1)
+  })
 }
 
 function drainOptions(values: Values) {
@@ -300,5 +309,7 @@ const code = await main(process.argv.slice(2))
 // A proxy that has stopped waits for nobody who reads its log.
 if (process.argv[2] === 'run') process.exit(code)
 // A pipe takes 64 KiB at once, and an exit would cut off the rest, say of an export.
-process.stdout.on('error', () => process.exit(code))
-process.stdout.write('', () => process.exit(code))
+quitWhenUnread(code)
+process.stdout.write('', error => {
+  if (!error) process.exit(code)
+})

@@ -12,5 +12,8 @@ if (major < 24) {
   if (major === 24 && (minor < 18 || (minor === 18 && patch < 1))) {
     console.error('turnout: Node ' + process.version + ' lacks security fixes of 24.18.1, please update.')
   }
+  // A reload is asked for by a signal that ends who does not expect it. Before the config file is read, and behind the
+  // end, there is nothing to reload.
+  if (process.argv[2] === 'run') process.on('SIGHUP', () => {})
   import('./main.ts')
 }

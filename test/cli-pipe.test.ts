@@ -21,3 +21,12 @@ test('more than a pipe holds is printed whole', async () => {
 test('a reader that leaves early is no error', async () => {
   expect(await shell('$T schema | head -1')).toBe('{\n')
 })
+
+test.each(['schema', 'version', 'help'])('%s onto a full disk fails, and says so', async command => {
+  const { code, stderr } = await shell(`$T ${command} > /dev/full`).then(
+    () => ({ code: 0, stderr: '' }),
+    (error: { code: number; stderr: string }) => error,
+  )
+  expect(stderr).toMatch(/^turnout: the output could not be written: ENOSPC: .+\n$/)
+  expect(code).toBe(1)
+})

@@ -2,7 +2,7 @@ import { createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { LIVE } from '../src/observe/live.ts'
 import { startUpstream } from './support/raw.ts'
-import { fetchOnce, poll, shop, startLocal, startProcess, weights } from './support/turnout.ts'
+import { fetchOnce, poll, shop, spawnTurnout, startLocal, startProcess, weights } from './support/turnout.ts'
 import { get, ok } from './support/wire.ts'
 
 const answering = (name: string) => startUpstream({ '*': ok(name) })
@@ -92,6 +92,28 @@ test('the log level changes live', async () => {
   expect(turnout.log).toHaveLength(before)
   expect(await turnout.reload(at('debug'))).toBe('applied')
   expect(turnout.log.at(-1)).toMatchObject({ level: 'info', msg: 'config is applied' })
+})
+
+test('SIGHUP while its code is still loaded, or behind the end, is no harm', async () => {
+  // It signals itself: there is no moment that could be hit from outside.
+  const hook = `
+    import { registerHooks } from 'node:module'
+    import { isMainThread } from 'node:worker_threads'
+    const signal = () => process.kill(process.pid, 'SIGHUP')
+    function load(url, context, next) {
+      if (url.endsWith('/main.ts')) signal()
+      return next(url, context)
+    }
+    if (isMainThread) {
+      registerHooks({ load })
+      process.on('exit', signal)
+    }`
+  const preload = `--import=data:text/javascript,${encodeURIComponent(hook)}`
+  const turnout = spawnTurnout(shop({ blue: await answering('blue') }), [], { NODE_OPTIONS: preload })
+  await turnout.logged('ready')
+  expect((await turnout.get('/')).body).toBe('blue')
+  turnout.signal('SIGTERM')
+  expect(await turnout.exited).toBe(0)
 })
 
 test('listeners come and go live; one with port 0 keeps its port', async () => {
