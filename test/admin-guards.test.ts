@@ -183,7 +183,9 @@ test('bodies are JSON in UTF-8 of at most 1 MiB, without what could be read in t
   for (const type of [...types, 'application/merge-patch+json']) {
     expect(problem(await split(good, { 'content-type': type })), type).toEqual([415, 'unsupported_media_type'])
   }
-  expect(problem(await split(good, {}))).toEqual([415, 'unsupported_media_type'])
+  const untyped = await split(good, {})
+  expect(problem(untyped)).toEqual([415, 'unsupported_media_type'])
+  expect(untyped.json.detail).toBe('Say that the body is JSON: Content-Type: application/json.')
   expect(problem(await split(good, { ...json, 'content-encoding': 'gzip' }))).toEqual([415, 'unsupported_media_type'])
   expect((await split(good, { 'content-type': 'Application/JSON; charset=utf-8' })).status).toBe(200)
   for (const text of ['{', '{"weights":{"blue":1}}}', "{'weights':{}}", '\u0000', Buffer.from([0x22, 0xff, 0x22])]) {

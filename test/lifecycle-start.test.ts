@@ -94,13 +94,24 @@ test('a config file that is not there ends the start with code 1', async () => {
   expect(turnout.log[0]!.msg).toMatch(/^\/nonexistent\/turnout\.yaml:1:1: CONFIG_READ: /)
 })
 
+test('a file of redis.tls that cannot be read ends the start with code 1 and one sentence', async () => {
+  const redis = { url: 'rediss://127.0.0.1', tls: { ca: '/none/ca.pem' } }
+  const turnout = spawnTurnout(shop({ blue: { url: 'http://127.0.0.1:9001' } }, {}, { redis }))
+  expect(await turnout.exited).toBe(1)
+  const { msg, err } = turnout.log.at(-1)!
+  expect(msg).toMatch(
+    /^turnout could not start: The file of redis\.tls\.ca cannot be read: \/none\/ca\.pem \(ENOENT\)\./,
+  )
+  expect(err).toBeUndefined()
+})
+
 test('a taken listener port ends the start with code 1 and is named', async () => {
   const port = await takenPort()
   const listeners = [{ name: 'public', address: `127.0.0.1:${port}` }]
   const turnout = spawnTurnout(shop({ blue: { url: 'http://127.0.0.1:9001' } }, {}, { listeners }))
   expect(await turnout.exited).toBe(1)
   expect(turnout.log.at(-1)!.msg).toBe(
-    `turnout could not start: listen EADDRINUSE: address already in use 127.0.0.1:${port}`,
+    `turnout could not start: listener "public": listen EADDRINUSE: address already in use 127.0.0.1:${port}`,
   )
 })
 

@@ -141,6 +141,9 @@ test('Redis away: changes are refused, that is told everywhere, and everything i
   expect((await metrics())[0]).toBe(0)
   const refused = await api.call('PUT', '/v1/services/shop/split', SPLIT)
   expect([...problem(refused), refused.headers['retry-after']]).toEqual([503, 'redis_unavailable', '1'])
+  // Another replica may have made that revision; without Redis nobody here can say that it is not in force.
+  const ahead = await api.call('PUT', '/v1/services/shop/split', { ...SPLIT, headers: { 'if-match': '"2"' } })
+  expect(problem(ahead)).toEqual([503, 'redis_unavailable'])
   const { redis: failing } = await known()
   // Each attempt to connect may fail in another way.
   const why = 'Redis at .+ is not connected: .+'

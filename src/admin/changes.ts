@@ -3,7 +3,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import { parseDuration } from '../config/units.ts'
-import { Refusal } from '../control/errors.ts'
+import { staleRevision } from '../control/errors.ts'
 import type { Fleet } from '../control/replicas/fleet.ts'
 import { closed, nullable } from './operation.ts'
 import { ApiError } from './problem.ts'
@@ -51,8 +51,8 @@ export const OUTCOME = {
 }
 
 /**
- * The revision that a call expects to be in force; undefined for any. Throws when If-Match names none that is, or
- * is missing where it must not be.
+ * The revision that a call expects to be in force; undefined for any. Throws when If-Match names none that is or may
+ * be by the time the change has its turn, or is missing where it must not be.
  */
 export function expectedRevision(request: FastifyRequest, current: number, isRequired = false): number | undefined {
   const header = request.headers['if-match']
@@ -69,7 +69,10 @@ export function expectedRevision(request: FastifyRequest, current: number, isReq
   }
   // RFC 9110 13.1.1: compared strongly, so a weak tag (W/) names no revision.
   if (tags.includes(etagOf(current))) return current
-  throw new Refusal('stale_revision', `revision ${current} is in force, not ${tags.join(', ')}`)
+  // Another replica may have made it; this one learns of it, or that it cannot, when the change has its turn.
+  const later = tags.map(tag => Number(/^"([1-9][0-9]{0,14})"$/.exec(tag)?.[1])).find(number => number > current)
+  if (later !== undefined) return later
+  throw staleRevision(current, tags.join(', '))
 }
 
 export function etagOf(revision: number): string {

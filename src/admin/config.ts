@@ -6,7 +6,7 @@ import type { Json } from '../config/document.ts'
 import { mergePatch } from '../config/merge-patch.ts'
 import { maskSecrets, unmask } from '../config/secrets.ts'
 import { diffDocuments, summarize } from '../control/diff.ts'
-import { Refusal } from '../control/errors.ts'
+import { Refusal, staleRevision } from '../control/errors.ts'
 import type { Revision } from '../control/revisions.ts'
 import { ACCEPTED, change, etagOf, expectedRevision, OUTCOME, ReasonSchema, WAIT_QUERY } from './changes.ts'
 import { DryRunSchema, dryRun } from './dry-run.ts'
@@ -106,6 +106,7 @@ export function addConfig(api: Api, { revisions, fleet }: AdminParts): void {
     if (isDryRun) {
       if (wait !== undefined)
         throw new ApiError('invalid_request', 'A dry run changes nothing that could be waited for.')
+      if (expected !== undefined && expected !== current.number) throw staleRevision(current.number, expected)
       const document = successor(current, make)
       return reply.header('etag', etagOf(current.number)).send(dryRun(current, document, revisions.check(document)))
     }

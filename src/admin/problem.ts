@@ -100,11 +100,17 @@ export class ApiError extends Error {
 const TYPE = 'application/problem+json'
 const RETRY = { 'retry-after': '1' }
 
-/** Errors of the framework that are the caller's, by their code. Those not here are told by their status. */
-const FRAMEWORK: Readonly<Record<string, ProblemCode>> = {
-  FST_ERR_BAD_URL: 'bad_url',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+/**
+ * Errors of the framework that are the caller's, by their code, with a detail where its own says too little. Those not
+ * here are told by their status.
+ */
+const FRAMEWORK: Readonly<Record<string, [code: ProblemCode, detail?: string]>> = {
+  FST_ERR_BAD_URL: ['bad_url'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['body_too_large'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'unsupported_media_type',
+    'Say that the body is JSON: Content-Type: application/json.',
+  ],
 }
 
 /** Makes every failure of the app a problem. `inForce` is the number of the revision in force. */
@@ -148,7 +154,8 @@ export function sendError(
     return sendProblem(reply, 'store_failed', error.message)
   }
   if ((error.statusCode ?? 500) < 500) {
-    return sendProblem(reply, FRAMEWORK[error.code] ?? 'bad_request', error.message)
+    const [code, detail = error.message] = FRAMEWORK[error.code] ?? ['bad_request']
+    return sendProblem(reply, code, detail)
   }
   log.error({ err: error }, 'admin request failed')
   return sendProblem(reply, 'internal_error', 'The request failed; the log says why.')

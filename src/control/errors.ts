@@ -1,6 +1,7 @@
 // Errors whose message is all there is to say: the operator can mend them, and a stack trace would only
 // hide what is wrong. Any other error is a bug and is logged with its stack.
 import { formatProblem, type Problem } from '../config/problems.ts'
+import { RedisError } from '../store/redis/redis-error.ts'
 import { StoreError } from '../store/sqlite.ts'
 
 export class OperatorError extends Error {
@@ -62,8 +63,13 @@ export class Refusal extends OperatorError {
   }
 }
 
+/** A change was based on another revision than the one in force. */
+export function staleRevision(inForce: number, expected: number | string): Refusal {
+  return new Refusal('stale_revision', `revision ${inForce} is in force, not ${expected}`)
+}
+
 /** The fields and the message of an error in the log. */
 export function described(error: unknown, what: string): [fields: object, message: string] {
-  const isExplained = error instanceof OperatorError || error instanceof StoreError
+  const isExplained = error instanceof OperatorError || error instanceof StoreError || error instanceof RedisError
   return isExplained ? [{}, `${what}: ${error.message}`] : [{ err: error }, what]
 }

@@ -9,7 +9,7 @@ import type { Config } from '../config/schema.ts'
 import type { Log } from '../observe/log.ts'
 import type { Leaving } from '../snapshot/protocol.ts'
 import type { Store } from '../store/sqlite.ts'
-import { described, OperatorError, Refusal } from './errors.ts'
+import { described, OperatorError, Refusal, staleRevision } from './errors.ts'
 import type { Events } from './events.ts'
 import type { First } from './first-revision.ts'
 import { FIXED_KEYS, withOwn } from './fixed-keys.ts'
@@ -302,9 +302,7 @@ export class Revisions {
     this.#refuseWhen(this.#isStopping)
     await this.#following?.beUpToDate()
     const before = this.#current
-    if (expected !== undefined && expected !== before.number) {
-      throw new Refusal('stale_revision', `revision ${before.number} is in force, not ${expected}`)
-    }
+    if (expected !== undefined && expected !== before.number) throw staleRevision(before.number, expected)
     const made = make(before)
     if (made === null) return { revision: before, changed: false }
     const { change, fileHash = null } = made

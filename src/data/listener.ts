@@ -28,9 +28,10 @@ export class Listener {
   /** Binds the address; `port` replaces a configured 0 once another worker got a port. Answers the port bound. */
   open(port: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
+      const onFailure = (error: Error) => reject(new Error(`listener "${this.settings.name}": ${error.message}`))
+      this.#server.once('error', onFailure)
       this.#server.listen({ host: this.settings.host, port, reusePort: true, backlog: BACKLOG }, () => {
-        this.#server.removeListener('error', reject)
+        this.#server.removeListener('error', onFailure)
         // Accepting may fail for want of file descriptors; the kernel keeps the client waiting meanwhile.
         this.#server.on('error', error =>
           this.#plane.warn('accepting failed', { listener: this.settings.name, error: error.message }),
