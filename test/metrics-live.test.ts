@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { CODE_SLOTS } from '../src/observe/cells.ts'
 import { startUpstream } from './support/raw.ts'
 import { poll, shop, startLocal, type Written } from './support/turnout.ts'
-import { get, ok, response } from './support/wire.ts'
+import { chunk, get, ok, request, response } from './support/wire.ts'
 
 const requests = (version: string, code = 200) =>
   `turnout_requests_total{route="shop",service="shop",version="${version}",code="${code}"}`
@@ -129,4 +129,28 @@ test('access-log lines reach the output', async () => {
   const entries = linesOf().map(line => JSON.parse(line))
   expect(entries.map(({ path }) => path).toSorted()).toEqual(['/a', '/b'])
   for (const entry of entries) expect(entry).toMatchObject({ status: 200, version: 'blue', route: 'shop' })
+})
+
+test('a request that is refused for the size it announces is in the access log, as one that shows it later', async () => {
+  const upstream = await startUpstream()
+  const limits = { bodyBytes: '1KiB' }
+  const listeners = [{ name: 'public', address: '127.0.0.1:0', limits }]
+  const turnout = await startLocal(shop({ blue: upstream }, {}, { workers: 1, log: { access: 'all' }, listeners }))
+  const body = 'x'.repeat(2000)
+  for (const framed of [
+    request('POST', '/announced', ['Content-Length: 2000', 'X-Request-Id: one'], body),
+    request('POST', '/shown', ['Transfer-Encoding: chunked', 'X-Request-Id: two'], chunk(body)),
+  ]) {
+    expect((await turnout.connect().ask(framed)).status).toBe(413)
+  }
+  const entriesOf = () =>
+    turnout.lines
+      .split('\n')
+      .slice(0, -1)
+      .map(line => JSON.parse(line))
+  await poll(() => entriesOf().length === 2, 'two lines')
+  expect(entriesOf().map(({ reqId, path, status }) => [reqId, path, status])).toEqual([
+    ['one', '/announced', 413],
+    ['two', '/shown', 413],
+  ])
 })

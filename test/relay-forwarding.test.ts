@@ -132,6 +132,40 @@ test('the client address is the first one from the right that is no trusted prox
   expect(plane.selections('green')).toEqual({ rule: 8 })
 })
 
+test('a client address is one user, however its proxy spells it', async () => {
+  const upstream = await startUpstream()
+  const plane = await startPlane({
+    versions: { blue: upstream, green: upstream },
+    listener: { trustedProxies: ['127.0.0.1'] },
+    service: { traffic: { split: { by: [{ clientIp: true }] }, versionHeader: 'x-version' } },
+  })
+  const client = plane.connect()
+  const versionsOf = async (spellings: string[]) => {
+    const versions = new Set<string | undefined>()
+    for (const spelling of spellings) {
+      versions.add((await client.ask(get('/', [`X-Forwarded-For: ${spelling}`]))).get('x-version'))
+    }
+    return [...versions]
+  }
+  const all = new Set<string | undefined>()
+  for (let i = 16; i < 32; i++) {
+    const last = i.toString(16)
+    const spellings = [
+      `2001:db8::${last}`,
+      `2001:DB8::${last}`,
+      `[2001:0db8:0:0:0:0:0:00${last}]:443`,
+      `2001:db8:0::${last}`,
+    ]
+    const mapped = [`10.0.0.${i}`, `::ffff:10.0.0.${i}`, `::FFFF:10.0.0.${i}`, `::ffff:a00:${last}`, `10.0.0.${i}:80`]
+    for (const one of [spellings, mapped]) {
+      const versions = await versionsOf(one)
+      expect([one[0], versions.length]).toEqual([one[0], 1])
+      all.add(versions[0])
+    }
+  }
+  expect([...all].sort()).toEqual(['blue', 'green'])
+})
+
 test('an untrusted peer cannot choose its address, and an override is for trusted addresses only', async () => {
   const upstream = await startUpstream()
   const traffic = {

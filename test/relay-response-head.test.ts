@@ -61,6 +61,21 @@ test('Date is added where the upstream sent none, and only there', async () => {
   expect(Date.parse(date)).toBeLessThanOrEqual(Date.now())
 })
 
+test('a Date that the version sets or takes off is the only one', async () => {
+  const upstream = await startUpstream({ '/with': ok('', ['Date: Sat, 01 Jan 2000 00:00:00 GMT']), '/without': ok('') })
+  const { url } = upstream
+  const mine = 'Sun, 02 Jan 2000 00:00:00 GMT'
+  for (const [edit, dates] of [
+    [{ set: { Date: mine } }, [mine]],
+    [{ remove: ['Date'] }, []],
+  ] as const) {
+    const plane = await startPlane({ versions: { blue: { endpoints: [url], responseHeaders: edit } } })
+    const client = plane.connect()
+    expect((await client.ask(get('/with'))).all('date')).toEqual(dates)
+    expect((await client.ask(get('/without'))).all('date')).toEqual(dates)
+  }
+})
+
 test('hop-by-hop fields and those that Connection names are removed', async () => {
   const upstream = await startUpstream({
     '/': ok('', [

@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest'
+import dns from 'node:dns'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { allocateReadMemory } from '../src/upstream/read-memory.ts'
 import { startPlane } from './support/plane.ts'
 import { quiet, type RawClient, startUpstream, stopwatch, type UpstreamSide, until } from './support/raw.ts'
@@ -174,6 +175,36 @@ describe('at the limit of connections', () => {
     release('/b')
     await clients[1]!.next()
     expect(upstream.sides.length).toBe(3)
+  })
+
+  test('a request whose turn has come is connected in a time of its own, and sent once', async () => {
+    const { upstream, held, until } = await startHolder()
+    const other = await startUpstream()
+    const plane = await startPlane({
+      versions: { blue: [{ url: `http://localhost:${upstream.port}` }, other] },
+      service: { pool: { connections: 1 }, timeouts: { connect: '1s' }, retries: { attempts: 1, budget: 1 } },
+    })
+    const lookups = holdLookups()
+    plane.stopClock()
+    const first = plane.connect().write(get('/first'))
+    await lookups.release()
+    await until(1)
+    await plane.connect().ask(get('/other'))
+    const waiting = plane.connect().write(request('POST', '/waiting', ['Content-Length: 4'], 'body'))
+    await untilInFlight(plane, 2)
+    plane.pass(900)
+    held.get('/first')!.reset()
+    held.delete('/first')
+    expect((await first.next()).status).toBe(502)
+    await lookups.held()
+    plane.pass(200)
+    await lookups.release()
+    await until(1)
+    held.get('/waiting')!.write(ok('once'))
+    expect((await waiting.next()).text).toBe('once')
+    expect(plane.retries()).toBe(0)
+    expect(plane.errors()).toEqual({ connection_terminated: 1 })
+    expect(other.requests.map(({ target }) => target)).toEqual(['/other'])
   })
 
   test('an endpoint that is full passes a request on to one that is not', async () => {
@@ -352,6 +383,21 @@ test('round-robin takes turns by weight', async () => {
   for (let i = 0; i < 40; i++) await client.ask(get('/'))
   expect([one.requests.length, two.requests.length]).toEqual([30, 10])
 })
+
+/** Look-ups of names wait until they are released. */
+function holdLookups() {
+  const { lookup } = dns
+  const waiting: (() => void)[] = []
+  const hold = (...args: Parameters<typeof lookup>) => void waiting.push(() => lookup(...args))
+  const spy = vi.spyOn(dns, 'lookup').mockImplementation(hold as typeof lookup)
+  onTestFinished(() => spy.mockRestore())
+  const held = () => until(() => waiting.length > 0, 'a look-up')
+  const release = async () => {
+    await held()
+    for (const go of waiting.splice(0)) go()
+  }
+  return { held, release }
+}
 
 async function untilInFlight(plane: { inFlight(): number }, count: number): Promise<void> {
   await until(() => plane.inFlight() === count, `${count} requests in flight`)

@@ -268,6 +268,27 @@ describe('total', () => {
     await until(() => plane.pools().open === 0, 'the connect given up')
   })
 
+  test('still in line for a connection: 503, and no failure of the endpoint, which was never asked', async () => {
+    const upstream = await startUpstream({
+      '/ws': side => {
+        side.tunnel = true
+        side.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: raw\r\nConnection: Upgrade\r\n\r\n')
+      },
+    })
+    const service = { timeouts: { ...timeouts, connect: '1m' }, pool: { connections: 1 } }
+    const plane = await startPlane({ versions: { blue: upstream }, service })
+    const tunnel = plane.connect().write(get('/ws', ['Connection: Upgrade', 'Upgrade: raw']))
+    await tunnel.head()
+    plane.stopClock()
+    const client = plane.connect().write(get('/'))
+    await until(() => plane.inFlight() === 1, 'the request in line')
+    plane.pass(200)
+    const answer = await client.next()
+    expect([answer.status, answer.get('proxy-status')]).toEqual([503, 'turnout; error=connection_limit_reached'])
+    expect(plane.endpoint(upstream.url)).toEqual({ inFlight: 0, requests: 2, failures: 0 })
+    tunnel.destroy()
+  })
+
   test('an answer in time is whole, and the next request has its own time', async () => {
     const upstream = await startUpstream({ '/': side => setTimeout(() => side.write(ok('in time')), 120) })
     const plane = await startPlane({ versions: { blue: upstream }, service: { timeouts: { total: '600ms' } } })

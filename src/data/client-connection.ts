@@ -331,7 +331,7 @@ export class ClientConnection implements Timed {
       this.#exchange = exchange
       if (settings.bodyBytes > 0 && this.#bodyLeft > settings.bodyBytes) {
         this.#countBad('body_size')
-        exchange.refuse(413, 'The request body is larger than the limit.')
+        exchange.refuseHead(head, 413, 'The request body is larger than the limit.')
       } else {
         exchange.start(head)
       }

@@ -111,14 +111,19 @@ export class Exchange implements ResponseSink, Timed {
     const { plane } = this.client
     this.#framing = head.framing
     this.#requestDone = head.framing === BODY_NONE
-    const requestId = ownRequestId(head, plane)
-    if (this.snapshot.accessLog.mode !== 'off') this.#logged = loggedOf(head, requestId)
+    const requestId = this.#identify(head)
     if (head.maxForwards === 0) {
       this.client.keepAlive &&= this.client.canSkipBody
       this.#answer(200, answerAsLastHop(head, this.client.closing() + plane.dateLine))
       return
     }
     this.#choose(head, requestId)
+  }
+
+  /** Refuses the request by what its head announces, before it is routed. */
+  refuseHead(head: RequestHead, status: number, detail: string): void {
+    this.#identify(head)
+    this.refuse(status, detail)
   }
 
   /** The user who is asked for is to get this version. False when it has to choose once more. */
@@ -144,6 +149,13 @@ export class Exchange implements ResponseSink, Timed {
       this.client.resumeBody()
     }
     return isInForce
+  }
+
+  /** Answers the id to send when the client's own is missing or unusable, and keeps for the log which request this is. */
+  #identify(head: RequestHead): string {
+    const requestId = ownRequestId(head, this.client.plane)
+    if (this.snapshot.accessLog.mode !== 'off') this.#logged = loggedOf(head, requestId)
+    return requestId
   }
 
   /** Gives it a route, and a version unless that has to wait. */
@@ -321,8 +333,11 @@ export class Exchange implements ResponseSink, Timed {
   }
 
   onDeadline(now: number): void {
-    if (now >= this.#totalAt) this.#upstreamFailed('http_response_timeout')
-    else this.#noConnection('connection_limit_reached')
+    const isInLine = this.#endpoint!.pool.cancel(this)
+    if (now >= this.#totalAt) this.#upstreamFailed(isInLine ? 'connection_limit_reached' : 'http_response_timeout')
+    else if (isInLine) this.#noConnection('connection_limit_reached')
+    // Its turn came: it is being connected, for which there is a time of its own. A retry now would be a second request.
+    else this.deadline = this.#totalAt
   }
 
   onClientDrain(): void {
@@ -542,7 +557,6 @@ export class Exchange implements ResponseSink, Timed {
   /** Nothing was sent, so any request may be tried again, elsewhere where there is an elsewhere. */
   #noConnection(error: UpstreamError): void {
     if (this.#finished) return
-    this.#endpoint?.pool.cancel(this)
     this.deadline = this.#totalAt
     const canTryElsewhere = error !== 'connection_limit_reached' || this.#version!.endpoints.length > 1
     if (canTryElsewhere && this.#mayRetry()) {

@@ -1,6 +1,7 @@
 // Who the client is and what upstreams are told about it (X-Forwarded-*, Forwarded, X-Real-IP, Via).
 // A peer outside the trust list is the client, and whatever it claims is replaced; a trusted peer's
 // claims are kept and extended (RFC 7239, RFC 9110 7.6.3).
+import { isIP, SocketAddress } from 'node:net'
 import { FIELD } from '../http1/fields.ts'
 import type { RequestHead } from '../http1/request-head.ts'
 import { type AddressSet, unmapped } from '../route/address-set.ts'
@@ -105,8 +106,20 @@ function via(head: RequestHead): string {
   return head.minor === 1 ? 'Via: 1.1 turnout\r\n' : 'Via: 1.0 turnout\r\n'
 }
 
-/** The address in a hop that may carry a port: `203.0.113.7:4711`, `[2001:db8::1]:80`; '' when there is none. */
+/**
+ * The address in a hop that may carry a port: `203.0.113.7:4711`, `[2001:db8::1]:80`; '' when there is none. It is spelled
+ * as sockets tell it, because a user key is made of it: proxies differ in `2001:DB8:0::1` and `2001:db8::1`.
+ */
 function addressOf(hop: string): string {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\](?::\d+)?|([0-9.]+)(?::\d+)?|([0-9A-Fa-f:.]+))$/.exec(hop)
-  return match === null ? '' : unmapped(match[1] ?? match[2] ?? match[3]!)
+  if (match === null) return ''
+  const address = match[1] ?? match[2] ?? match[3]!
+  switch (isIP(address)) {
+    case 4:
+      return address
+    case 6:
+      return unmapped(new SocketAddress({ address, family: 'ipv6' }).address)
+    default:
+      return ''
+  }
 }

@@ -103,7 +103,7 @@ function connectionLines(trailers: boolean, upgrade: string): string {
 /** An id for a request that brought no usable one; '' when the client's is kept. */
 export function ownRequestId(head: RequestHead, ids: { requestId(): string }): string {
   // An id that Connection names ends here, and the upstream must have one (RFC 9110 7.6.1).
-  if ((head.seen & REQUEST_ID) === 0 || head.nominated?.includes('x-request-id') === true) {
+  if ((head.seen & REQUEST_ID) === 0 || head.nominated?.has('x-request-id') === true) {
     return ids.requestId()
   }
   return USABLE_ID.test(head.header('x-request-id')!) ? '' : ids.requestId()

@@ -37,7 +37,8 @@ export function composeResponse(
 ): string {
   let own = version.responseSet + connection
   if (framing === BODY_CHUNKED) own += 'Transfer-Encoding: chunked\r\n'
-  if ((head.seen & DATE) === 0) own += date
+  // Unless the version sets one, because there must not be two (RFC 9110 5.3), or takes it off.
+  if ((head.seen & DATE) === 0 && version.responseRemoved?.includes('date') !== true) own += date
   if (cookie !== null) own += `Set-Cookie: ${cookie}\r\n`
   // A 204 has no length (RFC 9110 8.6).
   const dropped = head.status === 204 ? HOP_BY_HOP | CONTENT_LENGTH : HOP_BY_HOP

@@ -19,7 +19,7 @@ const DONE = 8
 const FAILED = 9
 
 /** Fields that must not arrive behind a body: they would change how the message was read (RFC 9110 6.5.1). */
-const FORBIDDEN_TRAILERS: readonly string[] = [
+const FORBIDDEN_TRAILERS: ReadonlySet<string> = new Set([
   'age',
   'authorization',
   'cache-control',
@@ -53,7 +53,7 @@ const FORBIDDEN_TRAILERS: readonly string[] = [
   'x-forwarded-proto',
   'x-real-ip',
   'x-request-id',
-]
+])
 // Trailers are read in one go, so one block serves all decoders of a worker.
 const TRAILER_FIELDS = new FieldBlock()
 const MAX_TRAILERS = 100

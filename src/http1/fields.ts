@@ -167,6 +167,11 @@ export class FieldBlock {
     return true
   }
 
+  /** Name of field `k` in lower case. */
+  #name(text: string, k: number): string {
+    return text.slice(this.nameStart[k]!, this.nameEnd[k]!).toLowerCase()
+  }
+
   /** True when field `k` has one of these lower-case names. */
   isAnyOf(text: string, k: number, names: readonly string[]): boolean {
     for (let i = 0; i < names.length; i++) if (this.isNamed(text, k, names[i]!)) return true
@@ -196,7 +201,8 @@ export class FieldBlock {
 
   /**
    * The text from `from` to the end of the last field line without the lines to drop: those whose id is
-   * in `dropped` (bits), and those named in `nominated` (Connection options) or `removed` (configured).
+   * in `dropped` (bits), and those named in `nominated` (Connection options, of which one head can have thousands) or
+   * `removed` (configured).
    * Lines that stay are copied as runs, so a head with nothing to drop is one slice. `seen` has the bits
    * of all ids that occur.
    */
@@ -205,7 +211,7 @@ export class FieldBlock {
     from: number,
     seen: number,
     dropped: number,
-    nominated: readonly string[] | null,
+    nominated: ReadonlySet<string> | null,
     removed: readonly string[] | null,
   ): string {
     const end = this.end
@@ -215,7 +221,7 @@ export class FieldBlock {
     for (let k = 0; k < this.count; k++) {
       if (
         ((dropped >>> this.id[k]!) & 1) === 0 &&
-        (nominated === null || !this.isAnyOf(text, k, nominated)) &&
+        (nominated === null || !nominated.has(this.#name(text, k))) &&
         (removed === null || !this.isAnyOf(text, k, removed))
       )
         continue

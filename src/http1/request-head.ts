@@ -84,7 +84,7 @@ export class RequestHead {
   expectContinue = false
   acceptsTrailers = false
   /** Field names that Connection nominates, besides its own options; null when none. */
-  nominated: string[] | null = null
+  nominated: Set<string> | null = null
   maxForwards = -1
   /** Bit per field id that occurs. */
   seen = 0
@@ -241,7 +241,7 @@ export class RequestHead {
             if (option === 'close') closes = true
             else if (option === 'keep-alive') this.keepAlive = true
             else if (option === 'upgrade') asksUpgrade = true
-            else if (nominates(option)) (this.nominated ??= []).push(option)
+            else if (nominates(option)) (this.nominated ??= new Set()).add(option)
           }
           break
         case FIELD.upgrade:

@@ -42,7 +42,7 @@ export class ResponseHead {
   keepAlive = true
   /** Seconds the upstream keeps an idle connection (Keep-Alive: timeout=N); -1 when it does not say. */
   keepAliveTimeout = -1
-  nominated: string[] | null = null
+  nominated: Set<string> | null = null
   /** Value of Upgrade; '' when absent. */
   upgrade = ''
   /** Bit per field id that occurs. */
@@ -156,7 +156,7 @@ export class ResponseHead {
           for (const option of listMembers(fields.value(text, k))) {
             if (option === 'close') closes = true
             else if (option === 'keep-alive') this.keepAlive = true
-            else if (nominates(option)) (this.nominated ??= []).push(option)
+            else if (nominates(option)) (this.nominated ??= new Set()).add(option)
           }
           break
         case FIELD.keepAlive: {

@@ -84,11 +84,12 @@ export class Pool {
     return 'waiting'
   }
 
-  /** Takes a sink out of the line, where it is in it. */
-  cancel(sink: ResponseSink): void {
-    if (this.#waiting.length === 0) return
+  /** Takes a sink out of the line; false when it is not in it. */
+  cancel(sink: ResponseSink): boolean {
+    if (this.#waiting.length === 0) return false
     const at = this.#waiting.indexOf(sink)
     if (at !== -1) this.#waiting.splice(at, 1)
+    return at !== -1
   }
 
   /** A connection finished an answer and may serve again. */
