@@ -70,6 +70,65 @@ describe('a version without usable endpoint', () => {
   })
 })
 
+describe('turns go on, exactly', () => {
+  const requests = (upstreams: { requests: unknown[] }[]) => upstreams.map(({ requests }) => requests.length)
+
+  test('while the shares of other endpoints change', async () => {
+    const [one, two, three, other] = [
+      await startUpstream(),
+      await startUpstream(),
+      await startUpstream(),
+      await startUpstream(),
+    ]
+    const versions = { blue: [one, two, three], green: [other, await startUpstream()] }
+    const plane = await startPlane({ versions, service: { traffic } })
+    const client = plane.connect()
+    plane.setShare(three.url, 0)
+    for (let i = 0; i < 10; i++) {
+      plane.setShare(other.url, 100 + i)
+      await client.ask(get('/'))
+    }
+    expect(requests([one, two, three])).toEqual([5, 5, 0])
+  })
+
+  test('among the versions that take over', async () => {
+    const [blue, green, one, two] = [
+      await startUpstream(),
+      await startUpstream(),
+      await startUpstream(),
+      await startUpstream(),
+    ]
+    const split = { weights: { blue: 98, green: 1, amber: 1 } }
+    const plane = await startPlane({ versions: { blue, green, amber: [one, two] }, service: { traffic: { split } } })
+    const client = plane.connect()
+    plane.setShare(blue.url, 0)
+    for (let i = 0; i < 10; i++) {
+      plane.setShare(one.url, 100 + i)
+      await client.ask(get('/'))
+    }
+    expect(plane.selections('green')).toEqual({ failover: 5 })
+    expect(plane.selections('amber')).toEqual({ failover: 5 })
+  })
+
+  test('over revisions that change nothing about the endpoints', async () => {
+    const [one, two, three] = [await startUpstream(), await startUpstream(), await startUpstream()]
+    const plane = await startPlane({ versions: { blue: [one, two, three], green: await startUpstream() } })
+    const client = plane.connect()
+    const to = (blue: number) => ({ split: { weights: { blue, green: 0 } } })
+    for (let i = 1; i <= 9; i++) {
+      plane.apply([], to(i))
+      await client.ask(get('/'))
+    }
+    expect(requests([one, two, three])).toEqual([3, 3, 3])
+    plane.setShare(one.url, 0)
+    for (let i = 1; i <= 8; i++) {
+      plane.apply([], to(i))
+      await client.ask(get('/'))
+    }
+    expect(requests([one, two, three])).toEqual([3, 7, 7])
+  })
+})
+
 describe('failures in a row', () => {
   const outlier = { consecutiveFailures: 3 }
 

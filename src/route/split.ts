@@ -10,6 +10,8 @@ export class Split {
   readonly #rendezvous: Rendezvous
   #turns: SmoothRoundRobin
   #others: Split | null = null
+  /** What `#others` was made of. */
+  #takes: readonly boolean[] | null = null
 
   /** Version names in file order; a version that `weights` does not name has weight 0. */
   constructor(names: readonly string[], weights: Readonly<Record<string, number>>, salt: string) {
@@ -48,6 +50,10 @@ export class Split {
 
   /** Says which versions may take over from one without usable endpoint; null for none. */
   setOthers(takes: readonly boolean[] | null): void {
+    const before = this.#takes
+    this.#takes = takes
+    // The same again: their turns go on.
+    if (takes !== null && before !== null && takes.every((take, i) => take === before[i])) return
     this.#others = takes === null ? null : this.among(takes)
   }
 

@@ -6,14 +6,14 @@ import type { Config, HeaderEditConfig, RouteConfig, ServiceConfig } from '../co
 import { parseDuration, parseSize } from '../config/units.ts'
 import { Sample } from '../mirror/sample.ts'
 import { ROW } from '../observe/cells.ts'
-import type { LiveCells } from '../observe/live.ts'
+import { FULL_SHARE, type LiveCells } from '../observe/live.ts'
 import { AddressSet } from '../route/address-set.ts'
 import { compileCondition } from '../route/condition.ts'
 import { Router } from '../route/match.ts'
 import { type KnownPins, type PinMemory, PinnedService } from '../route/pinned.ts'
 import { Selector, type SelectorInput } from '../route/select.ts'
 import { createBalancer } from '../upstream/balance.ts'
-import type { Endpoints } from '../upstream/endpoint.ts'
+import type { Endpoint, Endpoints } from '../upstream/endpoint.ts'
 import type { PoolSettings } from '../upstream/pool.ts'
 import { RetryBudget } from '../upstream/retry-budget.ts'
 import type { Leaving, Rows } from './protocol.ts'
@@ -124,12 +124,10 @@ function compileService(
     const response = compileEdit(version.responseHeaders)
     const removed =
       versionHeader === null ? response.removed : [...(response.removed ?? []), versionHeader.toLowerCase()]
-    const whole = createBalancer(service.balance, held, weights)
     return {
       name: version.name,
       cells: rows.versions[i]! * ROW,
-      balancer: whole,
-      whole,
+      ...balancersOf(service, version.name, held, weights, previous),
       endpoints: held,
       weights,
       up: true,
@@ -158,6 +156,25 @@ function compileService(
     retries: new RetryBudget(service.retries.budget),
     mirrors: compileMirrors(service, rows.mirrors, live),
   }
+}
+
+/** Those of the previous revision where the endpoints and their weights are the same, so that turns go on. */
+function balancersOf(
+  { balance }: ServiceConfig,
+  version: string,
+  endpoints: readonly Endpoint[],
+  weights: readonly number[],
+  previous: Service | undefined,
+): Pick<Version, 'balancer' | 'whole' | 'shares'> {
+  const before = previous?.versions.find(({ name }) => name === version)
+  const isSame =
+    before?.endpoints.length === endpoints.length &&
+    endpoints.every((endpoint, i) => endpoint === before.endpoints[i] && weights[i] === before.weights[i])
+  if (isSame && previous?.balance === balance) {
+    return { balancer: before.balancer, whole: before.whole, shares: before.shares }
+  }
+  const whole = createBalancer(balance, endpoints, weights)
+  return { balancer: whole, whole, shares: endpoints.map(() => FULL_SHARE) }
 }
 
 function compileMirrors({ name, versions, traffic }: ServiceConfig, rows: number[], live: LiveCells): Mirror[] | null {

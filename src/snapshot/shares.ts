@@ -17,10 +17,14 @@ export function readShares(snapshot: Snapshot, number: number): void {
 
 function readVersion(service: Service, version: Version): void {
   const { endpoints, weights } = version
-  const shares = endpoints.map(({ live }) => Atomics.load(live.cells, live.at + LIVE.share))
-  version.up = shares.some(share => share > 0)
+  const read = endpoints.map(({ live }) => Atomics.load(live.cells, live.at + LIVE.share))
+  version.up = read.some(share => share > 0)
   // With no usable endpoint nothing new comes; what is in flight may still try any.
-  if (!version.up || shares.every(share => share === FULL_SHARE)) {
+  const shares = version.up ? read : read.map(() => FULL_SHARE)
+  // Shares changed elsewhere: turns go on, or the first endpoint would get more than its part.
+  if (shares.every((share, i) => share === version.shares[i])) return
+  version.shares = shares
+  if (shares.every(share => share === FULL_SHARE)) {
     version.balancer = version.whole
     return
   }

@@ -100,6 +100,8 @@ export type Version = {
   cells: number
   /** Chooses among the endpoints that are usable now. */
   balancer: Balancer
+  /** By endpoint, the share of its weight that the balancer gives it, in thousandths. */
+  shares: readonly number[]
   /** The balancer over all endpoints with their whole weights. */
   whole: Balancer
   endpoints: Endpoint[]
