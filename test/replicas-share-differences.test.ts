@@ -269,6 +269,29 @@ test('of too many endpoints all replicas put the same ones together', async () =
   expect((await completeView(b)).mirrors).toEqual([view])
 })
 
+test('a replica that died is missing in what it had a part in, and in nothing that began after its death', async () => {
+  const fleet = new Fleet(await startRedis())
+  const [a, dead, twin] = [await fleet.start('a'), await fleet.start('one machine'), await fleet.start('one machine')]
+  dead.found(10)
+  dead.found(1, { version: 'red' })
+  await agree([a, twin], { green: 10, red: 1, complete: true })
+  await dead.kill()
+  dead.peer.state = 'gone'
+  const shown = await a.view()
+  expect(shown).toMatchObject({ complete: false, missing: [`one machine (${dead.peer.id})`] })
+  await a.differences.clear('shop', { actor: 'ci', reason: null }, 'green')
+  a.found(3)
+  await agree([a, twin], { green: 3, red: 1, complete: false })
+  expect(await completeView({ ...a, view: () => a.view('green') })).toMatchObject({ missing: [] })
+  await a.differences.clear('shop', { actor: 'ci', reason: null })
+  a.found(5)
+  await agree([a, twin], { green: 5, complete: true })
+  expect((await completeView(twin)).missing).toEqual([])
+  // Started again it is one of those that live, and what it had found is cleared.
+  const back = await fleet.start('one machine', { dir: dead.dir })
+  await agree([a, twin, back], { green: 5, complete: true })
+})
+
 test('without Redis a replica shows its own and says so, and when it is back, emptied, all is there', async () => {
   const redis = await startRedis()
   const fleet = new Fleet(redis)

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -213,6 +214,44 @@ test('a database that is gone while its log is left is a failed start', async ()
   expect(existsSync(file)).toBe(false)
 })
 
+test.for([
+  ['revisions', 'document', 'revision 2 is not JSON'],
+  ['revisions', 'state', 'revision 2 is not JSON'],
+  ['differences', 'data', 'the report on differences is not JSON'],
+  ['events', 'data', 'an event is not JSON'],
+] as const)('lost text in %s (%s) is damage, which SQLite does not see', async ([table, column, reason]) => {
+  const dir = await usedDir()
+  const whole = new Store(dir)
+  const row = { service: 'shop', version: 'green', endpoint: 'GET /', path: '', lastSeen: '', data: '{"a": 1}' }
+  whole.saveDifferences({ cleared: [], rows: [row], expired: null })
+  whole.close()
+  const db = new DatabaseSync(join(dir, 'turnout.db'))
+  // What is left of a text when the disk has lost a page of it.
+  db.exec(`UPDATE ${table} SET ${column} = substr(${column}, 1, 5) || char(0, 0, 0) || substr(${column}, 9)`)
+  db.close()
+  const store = new Store(dir)
+  onTestFinished(() => store.close())
+  const message = failure(() => [store.inForce(), store.differences(), store.events({ limit: 9 })])
+  expect(message).toBe(
+    `${store.file} is damaged (${reason}). Restore a copy of its directory, or move that away to begin anew with the config file.`,
+  )
+})
+
+test('a database that is removed takes no change that nobody would find again', async () => {
+  const dir = stateDir()
+  const { store, revisions } = open(dir, shopDocument({ blue: 1 }))
+  await revisions.start()
+  renameSync(dir, `${dir}.away`)
+  const change = () =>
+    revisions.change(({ state }) => ({ document: shopDocument({ green: 1 }), state, change: by('ci') }))
+  const message = `${store.file} was removed while turnout runs. Put it back, or restart turnout to begin anew with the config file.`
+  await expect(change()).rejects.toEqual(expect.objectContaining({ name: 'Refusal', code: 'store_failed', message }))
+  expect(revisions.current.number).toBe(1)
+  renameSync(`${dir}.away`, dir)
+  expect(await change()).toMatchObject({ changed: true, revision: { number: 2 } })
+  store.close()
+})
+
 test('the store of a newer turnout is not touched', async () => {
   const dir = await usedDir()
   const file = join(dir, 'turnout.db')
@@ -241,6 +280,15 @@ test('a directory that cannot be made is a failed start', () => {
   expect(failure(() => new Store(join(dir, 'state')))).toBe(
     `the state directory ${dir}/state cannot be created (ENOTDIR). Let this user create it, or name another one.`,
   )
+})
+
+test('a directory that cannot be made in a file system of the kernel is a failed start, not an endless one', () => {
+  const store = JSON.stringify(new URL('../src/store/sqlite.ts', import.meta.url).href)
+  const job = `const { Store } = await import(${store}); new Store('/proc/turnout/state')`
+  // In a process of its own: one that never ends could not be noticed in this one.
+  const { stderr, signal } = spawnSync(process.execPath, ['-e', job], { encoding: 'utf8', timeout: 60_000 })
+  expect(signal).toBeNull()
+  expect(stderr).toContain('the state directory /proc/turnout/state cannot be created (ENOENT).')
 })
 
 test('a directory or database that is not writable is a failed start', async () => {

@@ -1,7 +1,7 @@
 // The database file: how it is made, locked, opened and looked over, and what its failures mean. Whatever is in
 // doubt ends the start, because a store that is silently begun anew would undo every cutover.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /**
@@ -86,13 +86,32 @@ const DAMAGED = [11, 26]
 /** Makes the directory, unless it is there. */
 export function makeDirectory(dir: string): void {
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeWithParents(dir)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new StoreError(
       `the state directory ${dir} cannot be created (${code}). Let this user create it, or name another one.`,
       { cause: error },
     )
+  }
+}
+
+/** Node's own recursive mkdir never returns where a directory says ENOENT to a child of its own, as /proc does. */
+function makeWithParents(dir: string): void {
+  try {
+    makeOne(dir)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    makeWithParents(dirname(dir))
+    makeOne(dir)
+  }
+}
+
+function makeOne(dir: string): void {
+  try {
+    mkdirSync(dir, { mode: 0o700 })
+  } catch (error) {
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
   }
 }
 
@@ -200,6 +219,24 @@ export function openDatabase(dir: string): DatabaseSync {
   }
 }
 
+/** A database that was removed takes every write, and nobody finds one of them again. */
+export function checkThere(file: string): void {
+  if (isRemoved(file)) {
+    throw new StoreError(
+      `${file} was removed while turnout runs. Put it back, or restart turnout to begin anew with the config file.`,
+    )
+  }
+}
+
+function isRemoved(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) === undefined
+  } catch {
+    // Who may not look there any more can still write what is open.
+    return false
+  }
+}
+
 /** SQLite's result code without its details; 0 for any other error. */
 function codeOf(error: unknown): number {
   return ((error as { errcode?: number }).errcode ?? 0) & 0xff
@@ -215,7 +252,8 @@ export function failure(file: string, what: string, error: unknown): StoreError 
   return new StoreError(`${file} ${what} (${reason}).${fix === undefined ? '' : ` ${fix}`}`, { cause: error })
 }
 
-function damaged(file: string, reason: string, cause?: unknown): StoreError {
+/** What the database holds is not what was written. */
+export function damaged(file: string, reason: string, cause?: unknown): StoreError {
   return new StoreError(
     `${file} is damaged (${reason}). Restore a copy of its directory, or move that away to begin anew with the config file.`,
     { cause },

@@ -4,7 +4,7 @@
 // part of it.
 import { resolve } from 'node:path'
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
-import { failure, fileOf, makeDirectory, openDatabase, takeLock } from './database.ts'
+import { checkThere, damaged, failure, fileOf, makeDirectory, openDatabase, takeLock } from './database.ts'
 
 export { StoreError } from './database.ts'
 
@@ -99,7 +99,9 @@ export class Store {
   inForce(): { revision: RevisionRow; fileHash: string | null } | null {
     const [row] = this.#all('SELECT revision FROM in_force')
     if (row === undefined) return null
-    return { revision: this.revision(row.revision as number)!, fileHash: this.fileHash() }
+    const revision = this.revision(row.revision as number)
+    if (revision === null) throw damaged(this.file, `revision ${row.revision}, which is in force, is missing`)
+    return { revision, fileHash: this.fileHash() }
   }
 
   /** What this store is called among those of other replicas: 12 hex digits, made with it and never changed. */
@@ -137,7 +139,8 @@ export class Store {
   }
 
   revision(number: number): RevisionRow | null {
-    const [row] = this.#all(`SELECT ${ROW} FROM revisions WHERE number = ?`, number)
+    const isJson = 'json_valid(document) AND json_valid(state)'
+    const [row] = this.#texts(`revision ${number}`, isJson, `${ROW} FROM revisions WHERE number = ?`, number)
     return (row as RevisionRow | undefined) ?? null
   }
 
@@ -198,8 +201,10 @@ export class Store {
   /** Newest first; with `after` those with a higher id, oldest first. */
   events(options: { limit: number; before?: number; after?: number; kind?: string }): EventRow[] {
     const { limit, before, after, kind } = options
-    return this.#all(
-      `SELECT * FROM events WHERE id < ? AND id > ? AND (?3 IS NULL OR kind = ?3)
+    return this.#texts(
+      'an event',
+      'json_valid(data)',
+      `* FROM events WHERE id < ? AND id > ? AND (?3 IS NULL OR kind = ?3)
        ORDER BY id ${after === undefined ? 'DESC' : 'ASC'} LIMIT ?`,
       ...[before ?? Number.MAX_SAFE_INTEGER, after ?? -1, kind ?? null, limit],
     ) as EventRow[]
@@ -212,7 +217,9 @@ export class Store {
 
   /** JSON texts of all entries of the report on differences. */
   differences(): string[] {
-    return this.#all('SELECT data FROM differences').map(({ data }) => data as string)
+    return this.#texts('the report on differences', 'json_valid(data)', 'data FROM differences').map(
+      ({ data }) => data as string,
+    )
   }
 
   /** Stores what has become of the report; all of it or, when it throws, nothing. */
@@ -261,6 +268,7 @@ export class Store {
 
   #write(job: () => void): void {
     try {
+      checkThere(this.file)
       this.#db.exec('BEGIN IMMEDIATE')
       job()
       this.#db.exec('COMMIT')
@@ -282,6 +290,17 @@ export class Store {
 
   #run(sql: string, ...values: SQLInputValue[]): void {
     this.#statement(sql).run(...values)
+  }
+
+  /**
+   * Selects rows whose texts are read as JSON, and finds those that are not: SQLite checks how its pages hang together,
+   * not what stands in one that is full of text.
+   */
+  #texts(what: string, isJson: string, sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue>[] {
+    return this.#all(`SELECT ${isJson} AS is_json, ${sql}`, ...values).map(({ is_json, ...row }) => {
+      if (is_json !== 1) throw damaged(this.file, `${what} is not JSON`)
+      return row
+    })
   }
 
   #all(sql: string, ...values: SQLInputValue[]): Record<string, SQLOutputValue>[] {

@@ -143,13 +143,15 @@ export class SharedDifferences {
         this.#forget(service, shadow.version, mark, null)
       }
     }
-    const { names, live, silent } = this.#replicas()
+    const { names, live } = this.#replicas()
     const reports = parts.map(part => ({ storeId: part.storeId, entries: part.entries as ReportEntry[] }))
     const requests = parts
       .filter(part => live.has(part.storeId))
       .map(part => ({ version: part.version, counts: part.requests as Partial<RequestCounts> }))
-    const partial = parts.filter(({ isWhole }) => !isWhole).map(part => names.get(part.storeId) ?? part.storeId)
-    const missing = [...new Set([...silent, ...partial])].toSorted()
+    // A silent one may have found more than it wrote. One that wrote nothing has died before the shadow was there, or
+    // before the clear; one that has no name any more has left, or is silent for so long that it does not come back.
+    const partial = parts.filter(({ storeId, isWhole }) => !isWhole || (names.has(storeId) && !live.has(storeId)))
+    const missing = [...new Set(partial.map(({ storeId }) => names.get(storeId) ?? storeId))].toSorted()
     // What Redis does not take of this replica it does not take of others either.
     return { reports, requests, missing, complete: missing.length === 0 && !this.#isFailing }
   }
@@ -314,16 +316,18 @@ export class SharedDifferences {
     return markOf(this.#learned.get(service) ?? {}, version)
   }
 
-  /** Names of the others by store id; store ids of those that live; names of those that are silent and did not leave. */
-  #replicas(): { names: Map<string, string>; live: Set<string>; silent: string[] } {
+  /** Names of the others by store id, with the id where two have the same name; store ids of those that live. */
+  #replicas(): { names: Map<string, string>; live: Set<string> } {
     const { storeId: own, replicas } = this.#sharing
-    const all = replicas().map(({ id, name, state }) => ({ storeId: id.slice(0, id.lastIndexOf('-')), name, state }))
+    const all = replicas().map(replica => ({ ...replica, storeId: replica.id.slice(0, replica.id.lastIndexOf('-')) }))
     const others = all.filter(({ storeId }) => storeId !== own)
-    const live = new Set(others.filter(({ state }) => state !== 'gone').map(({ storeId }) => storeId))
-    const names = new Map(others.map(({ storeId, name }) => [storeId, name]))
     // One that was started again has what it found before.
-    const silent = others.filter(({ storeId }) => !live.has(storeId)).map(({ name }) => name)
-    return { names, live, silent }
+    const live = new Set(others.filter(({ state }) => state !== 'gone').map(({ storeId }) => storeId))
+    const isShared = (id: string, name: string) => all.some(other => other.id !== id && other.name === name)
+    const names = others.map(
+      ({ storeId, id, name }) => [storeId, isShared(id, name) ? `${name} (${id})` : name] as const,
+    )
+    return { names: new Map(names), live }
   }
 }
 
