@@ -4,6 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance } from 'fastify'
+import { letWait } from './changes.ts'
 import { addConfig } from './config.ts'
 import { addDifferences } from './differences.ts'
 import { addEvents } from './events.ts'
@@ -88,8 +89,11 @@ export function createAdmin(parts: AdminParts): FastifyInstance {
     addBodies(api)
     // What a change is held against, by If-Match above all, is the newest that any replica has. What changes nothing
     // does not wait for Redis.
-    api.addHook('preHandler', async ({ method, routeOptions }) => {
-      if (method !== 'GET' && method !== 'HEAD' && routeOptions.config.role !== 'viewer') await revisions.follow()
+    api.addHook('preHandler', async request => {
+      const { method, routeOptions } = request
+      if (method === 'GET' || method === 'HEAD' || routeOptions.config.role === 'viewer') return
+      letWait(request)
+      await revisions.follow()
     })
     addHealth(api, parts.ready)
     addMetrics(api, parts.metrics)

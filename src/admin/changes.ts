@@ -79,6 +79,14 @@ export function etagOf(revision: number): string {
   return `"${revision}"`
 }
 
+/**
+ * Lets a call wait for its turn, and `ms` longer: else its connection would be closed as that of a client that is too
+ * slow, and nobody would know what became of the change.
+ */
+export function letWait(request: FastifyRequest, ms = 0): void {
+  request.raw.socket.setTimeout(TURN_MOST + ms)
+}
+
 type Changed = { revision: number; changed: boolean }
 
 /**
@@ -91,8 +99,7 @@ export async function change<R extends Changed>(
   rest: (result: R) => object = () => ({}),
 ): Promise<FastifyReply> {
   const ms = waitOf(request)
-  // Else its connection would be closed as that of a client that is too slow, and nobody would know what became of it.
-  request.raw.socket.setTimeout(TURN_MOST + (ms ?? 0))
+  if (ms !== null) letWait(request, ms)
   const result = await make()
   const { revision, changed } = result
   const applied = ms === null ? null : await fleet.applied(revision, ms)
